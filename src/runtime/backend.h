@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "graph/graph.h"
+#include "vitrail/status.h"
+#include "vitrail/tensor.h"
+
+namespace vitrail {
+
+// Hears about every layer while a batch runs. Both calls come on the thread that called run(), between layers.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  // Whether on_value is wanted at all; values may be dropped right after the call.
+  virtual bool wants_values() const { return false; }
+  // A value that has just been computed. Its memory is reused by later layers: copy what is to be kept.
+  virtual void on_value(ValueId /*id*/, const TensorView& /*content*/) {}
+  virtual bool wants_times() const { return false; }
+  virtual void on_layer(size_t /*node*/, double /*microseconds*/) {}
+};
+
+// Where the activations of one context live: offsets in one arena, planned before anything runs.
+struct PlannedValue {
+  ValueId value;
+  int64_t offset;
+  int64_t bytes;
+  int first_node;  // made by
+  int last_node;   // last read by
+};
+struct MemoryPlan {
+  int64_t arena_bytes = 0;    // activations, shared by lifetime
+  int64_t scratch_bytes = 0;  // for the kernels, all threads together
+  int64_t unshared_bytes = 0; // what the activations would take without sharing
+  std::vector<PlannedValue> values;
+  int64_t total() const { return arena_bytes + scratch_bytes; }
+};
+
+struct ContextOptions {
+  int64_t max_batch = 1;
+  int64_t workspace_bytes = int64_t{1} << 30;  // a hard cap on MemoryPlan::total() at max_batch
+  int threads = 1;
+};
+
+// The state of one stream: its activations and threads. Used by one caller at a time.
+class Context {
+ public:
+  virtual ~Context() = default;
+  // Runs one batch. Inputs and outputs are in the order of the graph's, with the batch filled in; the caller has
+  // checked their types and shapes.
+  virtual Status run(int64_t batch, std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs,
+                     Observer* observer) = 0;
+};
+
+// A loaded graph: weights and kernels, immutable, shared by all contexts.
+class Program {
+ public:
+  virtual ~Program() = default;
+  virtual Result<MemoryPlan> plan(int64_t batch, int threads) const = 0;
+  virtual Result<std::unique_ptr<Context>> create_context(const ContextOptions& options) const = 0;
+};
+
+struct CompileOptions {
+  std::string precision = "fp32";
+  std::function<void(double)> progress;  // in [0, 1], may be empty
+};
+struct LoadOptions {
+  std::string isa;  // "scalar", "avx2", "avx512"; empty for the best that this machine has
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string_view name() const = 0;
+  // kUnavailable with what is missing and what to install.
+  virtual Status available() const = 0;
+  // Rewrites the graph for this backend: chooses a kernel for each node (attribute "kernel") and lays out its
+  // weights. The reports are in the order of the nodes.
+  virtual Result<std::vector<LayerReport>> compile(Graph& graph, const CompileOptions& options) const = 0;
+  virtual Result<std::shared_ptr<const Program>> load(std::shared_ptr<const Graph> graph,
+                                                      const LoadOptions& options) const = 0;
+};
+
+}  // namespace vitrail
