@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/hash.h"
 #include "graph/graph.h"
 #include "preprocess/contract.h"
 #include "vitrail/status.h"
@@ -53,17 +54,22 @@ struct EngineInfo {
 struct Engine {
   EngineInfo info;
   std::shared_ptr<const Graph> graph;  // constants point into the memory map
-  std::string hash;                    // XXH3-128 over the file, hex
+  std::string hash;                    // XXH3-128 over the header and the hash of every segment, hex
   int64_t file_bytes = 0;
   int64_t weight_bytes = 0;
 };
 
 // Maps and validates the file: magic, version, bounds, every segment's hash, graph structure. Any changed byte is an
-// error. Weights are not copied. `threads` hash in parallel.
+// error that names the section. Weights are not copied: an engine file is replaced by renaming, never changed in
+// place. `threads` hash in parallel.
 Result<Engine> load_engine(const std::string& path, int threads = 1);
 
 // Writes to a temporary file in the same folder, syncs and renames, so that no reader ever sees half a file and a
-// full disk leaves the old one. The same contents give the same bytes. Returns the file's hash.
+// full disk leaves the old one. The same contents give the same bytes. Returns the file's hash (Engine::hash).
 Result<std::string> write_engine(const std::string& path, const EngineInfo& info, const Graph& graph);
+
+// Replaces the certificate of an engine, by renaming too; engines already loaded keep the old one. An empty string
+// removes it. kBadInput when `json` is not JSON. The file's hash changes with its certificate.
+Status write_certificate(const std::string& path, const std::string& json);
 
 }  // namespace vitrail

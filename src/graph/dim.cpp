@@ -1,33 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "graph/dim.h"
 
+#include <limits>
+#include <utility>
+
 namespace vitrail {
 
 std::optional<Dim> multiply(Dim a, Dim b) {
-  if (a.is_fixed()) return Dim{a.fixed * b.per_batch, a.fixed * b.fixed};
-  if (b.is_fixed()) return Dim{b.fixed * a.per_batch, b.fixed * a.fixed};
-  return std::nullopt;
+  if (!a.is_fixed()) std::swap(a, b);
+  if (!a.is_fixed()) return std::nullopt;
+  Dim product;
+  if (__builtin_mul_overflow(a.fixed, b.per_batch, &product.per_batch) ||
+      __builtin_mul_overflow(a.fixed, b.fixed, &product.fixed))
+    return std::nullopt;
+  return product;
 }
 
 std::optional<Dim> divide(Dim a, Dim b) {
   if (a == b && a != Dim{}) return Dim::of(1);
+  constexpr int64_t kLeast = std::numeric_limits<int64_t>::min();  // kLeast / -1 overflows
+  if (b == Dim{} || a.per_batch == kLeast || a.fixed == kLeast) return std::nullopt;
   if (!b.is_fixed()) {
     // (k*b) / b, for example N*196 / N.
-    if (b.per_batch == 0 || a.per_batch % b.per_batch != 0) return std::nullopt;
+    if (a.per_batch % b.per_batch != 0) return std::nullopt;
     const int64_t k = a.per_batch / b.per_batch;
-    return a.fixed == k * b.fixed ? std::optional(Dim::of(k)) : std::nullopt;
+    return multiply(Dim::of(k), b) == a ? std::optional(Dim::of(k)) : std::nullopt;
   }
-  if (b.fixed == 0) return std::nullopt;
   if (a.is_fixed()) return Dim::of(a.fixed / b.fixed);
   if (a.per_batch % b.fixed != 0 || a.fixed % b.fixed != 0) return std::nullopt;
   return Dim{a.per_batch / b.fixed, a.fixed / b.fixed};
 }
 
 std::optional<bool> equal_for_all_batches(Dim a, Dim b) {
-  const Dim d = a - b;
-  if (d.per_batch == 0) return d.fixed == 0;
-  // d.per_batch * N + d.fixed == 0 needs N = -fixed/per_batch to be a whole number of at least 1.
-  if (d.fixed % d.per_batch != 0 || -d.fixed / d.per_batch < 1) return false;
+  if (a.per_batch == b.per_batch) return a.fixed == b.fixed;
+  int64_t slope, gap;  // a == b where slope * N == gap
+  if (__builtin_sub_overflow(a.per_batch, b.per_batch, &slope) ||
+      __builtin_sub_overflow(b.fixed, a.fixed, &gap) || gap == std::numeric_limits<int64_t>::min())
+    return std::nullopt;
+  if (gap % slope != 0 || gap / slope < 1) return false;
   return std::nullopt;
 }
 

@@ -91,8 +91,10 @@ class Graph {
 class UseMap {
  public:
   explicit UseMap(const Graph& graph);
-  // Index of the node that makes the value, -1 for inputs and constants.
-  int producer(ValueId id) const { return producers_[static_cast<size_t>(id)]; }
+  // Index of the node that makes the value, -1 for inputs, constants and values added since.
+  int producer(ValueId id) const {
+    return static_cast<size_t>(id) < producers_.size() ? producers_[static_cast<size_t>(id)] : -1;
+  }
   std::span<const int> consumers(ValueId id) const { return consumers_[static_cast<size_t>(id)]; }
   bool is_output(ValueId id) const { return outputs_[static_cast<size_t>(id)]; }
   // Read by one node only and not a graph output: may disappear in a fusion.

@@ -11,24 +11,31 @@ namespace vitrail {
 enum class ResizeMode { kSquash, kShortest, kLongest };
 enum class Interpolation { kNearest, kBilinear, kBicubic, kLanczos };
 
-// How an image becomes the model's input; travels in the engine. The defaults are those of ImageNet evaluation.
+// How an image becomes the model's input; travels in the engine. The defaults are those of ImageNet
+// evaluation.
 struct PreprocessContract {
   int height = 224;
   int width = 224;
-  // squash: resize to (height/crop_pct, width/crop_pct); shortest: the shorter side to size/crop_pct, aspect kept;
-  // longest: the longer side fits, the rest padded with the mean. Then a centre crop of height × width.
+  // squash: resize to (height/crop_pct, width/crop_pct), rounded down; shortest: the shorter side to
+  // size/crop_pct, aspect kept; longest: the longer side fits, the rest padded with the mean. Then a centre
+  // crop of height × width.
   ResizeMode resize_mode = ResizeMode::kShortest;
   double crop_pct = 1.0;
   Interpolation interpolation = Interpolation::kBicubic;
-  std::array<float, 3> mean{0.485f, 0.456f, 0.406f};  // of channels scaled to 0..1
+  std::array<float, 3> mean{0.485f, 0.456f, 0.406f};  // of channels scaled to 0..1, in the order of `color`
   std::array<float, 3> std{0.229f, 0.224f, 0.225f};
-  std::string color = "RGB";                          // or "BGR"
+  std::string color = "RGB";  // or "BGR"
   bool operator==(const PreprocessContract&) const = default;
 };
 
-// From the JSON object {"height","width","resize_mode","crop_pct","interpolation","mean","std","color"}; absent keys
-// keep `base`. Unknown keys, wrong types and impossible values are errors that name the key.
+// From the JSON object {"height","width","resize_mode","crop_pct","interpolation","mean","std","color"};
+// absent keys keep `base`. Unknown keys, wrong types and impossible values are kBadInput errors that name the
+// key.
 Result<PreprocessContract> parse_contract(const std::string& json, const PreprocessContract& base = {});
 std::string contract_to_json(const PreprocessContract& contract);
+
+// kBadInput naming the key unless sizes are in 1..16384, crop_pct in (0, 1], mean and std finite, std > 0,
+// the colour order known and height/crop_pct and width/crop_pct at most 65536.
+Status check_contract(const PreprocessContract& contract);
 
 }  // namespace vitrail

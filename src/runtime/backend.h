@@ -38,6 +38,7 @@ struct MemoryPlan {
   int64_t arena_bytes = 0;    // activations, shared by lifetime
   int64_t scratch_bytes = 0;  // for the kernels, all threads together
   int64_t unshared_bytes = 0; // what the activations would take without sharing
+  int64_t lower_bound_bytes = 0;  // the most activation bytes that are alive at once: no plan can need less
   std::vector<PlannedValue> values;
   int64_t total() const { return arena_bytes + scratch_bytes; }
 };
@@ -80,6 +81,8 @@ class Backend {
   virtual std::string_view name() const = 0;
   // kUnavailable with what is missing and what to install.
   virtual Status available() const = 0;
+  // Whether compile() wants the graph fused (passes/pipeline.h) or with the model's own arithmetic.
+  virtual bool wants_fusion() const { return true; }
   // Rewrites the graph for this backend: chooses a kernel for each node (attribute "kernel") and lays out its
   // weights. The reports are in the order of the nodes.
   virtual Result<std::vector<LayerReport>> compile(Graph& graph, const CompileOptions& options) const = 0;

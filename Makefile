@@ -1,0 +1,33 @@
+# Thin names for the CMake presets (CMakePresets.json) and scripts that do the work. Start with `make demo`.
+.PHONY: demo build test asan tsan bench format clean deps
+
+JOBS ?= $(shell nproc)
+
+demo: build
+	scripts/demo.sh
+
+build: deps
+	cmake --preset release
+	cmake --build --preset release -j $(JOBS)
+
+test: deps
+	cmake --preset dev
+	cmake --build --preset dev -j $(JOBS)
+	scripts/test.sh dev
+
+asan tsan: deps
+	cmake --preset $@
+	cmake --build --preset $@ -j $(JOBS)
+	scripts/test.sh $@
+
+bench: build
+	scripts/peers.sh
+
+deps:
+	scripts/install_deps.sh
+
+format:
+	git ls-files '*.cpp' '*.h' | xargs clang-format -i
+
+clean:
+	rm -rf build demo

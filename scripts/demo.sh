@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# From a model file to a verified, measured and reported engine: see demo/report.html afterwards.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/fetch_demo.sh demo/input
+build/bin/vitrail optimize demo/input/vit_s_focus.onnx --images demo/input/photographs -o demo \
+  --max-seconds "${DEMO_SECONDS:-60}" --layers
+build/bin/vitrail run demo/engine.vtl --image demo/input/photographs/chelsea.png --output output_importance=demo/chelsea_focus.png

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "vitrail/status.h"
+
+namespace vitrail::cpu {
+
+// Instruction sets that the kernels are compiled for, worst to best.
+enum class Isa { kScalar, kAvx2, kAvx512 };
+
+std::string_view isa_name(Isa isa);  // "scalar", "avx2", "avx512"
+bool isa_supported(Isa isa);         // by this build and by this processor and operating system
+Isa best_isa();
+std::span<const Isa> all_isas();
+
+// The instruction set called `name`; the best one when `name` is empty. Errors: kUsage for a name that is not
+// known, kUnavailable for one that this processor lacks.
+Result<Isa> isa_from_name(std::string_view name);
+
+}  // namespace vitrail::cpu

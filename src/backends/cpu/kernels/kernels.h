@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// FP32 kernels on plain pointers. All arrays are float32; strides count floats. Nothing here allocates: the
+// caller hands in scratch (64-byte aligned) of the size that the *_scratch_floats function of the kernel
+// names. A row of a result has the same bits whatever the number of rows, batch entries or threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "backends/cpu/isa.h"
+#include "core/thread_pool.h"
+
+namespace vitrail::cpu {
+
+// The kernels of one instruction set; opaque to callers (table.h).
+struct Kernels;
+// `isa` must be supported here (isa_supported).
+const Kernels& kernels_for(Isa isa);
+Isa isa_of(const Kernels& kernels);
+// Floats in one vector register as seen by code that really runs: proves which table is in use.
+int probe_vector_width(const Kernels& kernels);
+
+// y = f(x), element by element. Also the last stage of gemm and conv.
+enum class Activation {
+  kNone,
+  kRelu,
+  kGeluErf,    // x/2 (1 + erf(x/sqrt 2))
+  kGeluTanh,   // x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+  kGeluQuick,  // x sigmoid(1.702 x)
+  kSilu,       // x sigmoid(x)
+  kSigmoid,
+  kTanh,
+  kErf,
+  kExp,
+  kSqrt,
+  kAbs,
+  kNeg,
+  kReciprocal,
+};
+void unary(const Kernels& kernels, ThreadPool& pool, Activation f, const float* x, float* y, int64_t count);
+
+enum class Binary { kAdd, kSub, kMul, kDiv };
+// out[r][c] = a[r * a_row + c * a_col] op b[r * b_row + c * b_col]; *_col is 0 or 1, so a stride of 0
+// broadcasts. `out` is contiguous and may be a or b where that operand is not broadcast.
+struct BinaryArgs {
+  Binary op;
+  const float *a, *b;
+  int64_t a_row, a_col, b_row, b_col;
+  float* out;
+  int64_t rows, cols;
+};
+void binary(const Kernels& kernels, ThreadPool& pool, const BinaryArgs& args);
+
+// --- Matrix products
+// ---------------------------------------------------------------------------------------------
+
+// B[K,N] as panels of 16 columns, [ceil(N/16)][K][16], the last one padded with zeros. The same for every
+// ISA.
+constexpr int64_t kPanel = 16;
+size_t packed_floats(int64_t k, int64_t n);
+// From w[K][N] with row stride ld.
+void pack_b(const float* w, int64_t k, int64_t n, int64_t ld, float* packed);
+// From w[N][K] with row stride ld.
+void pack_b_transposed(const float* w, int64_t k, int64_t n, int64_t ld, float* packed);
+
+// c = activation(a b + bias) * scale + residual. a is [M,K], c and residual are [M,N]; bias [N] and residual
+// may be null; residual may be c. Each element is one chain of multiply-adds in the order of k.
+struct GemmArgs {
+  const float* a;
+  int64_t lda;
+  const float* b_packed;
+  const float* bias = nullptr;
+  const float* residual = nullptr;
+  int64_t ldr = 0;
+  float* c;
+  int64_t ldc;
+  int64_t m, n, k;
+  Activation activation = Activation::kNone;
+  float scale = 1.0f;
+};
+size_t gemm_scratch_floats(int64_t m, int64_t n, int64_t k, int threads);
+void gemm(const Kernels& kernels, ThreadPool& pool, const GemmArgs& args, float* scratch);
+
+// --- Attention
+// ---------------------------------------------------------------------------------------------------
+
+// out = softmax(scale q k^T + mask) v for each batch entry and head, without an Sq x Sk matrix. Head h of q
+// starts at q + b * q_batch + h * d, its rows are q_row apart; likewise k (d), v and out (dv). mask is added
+// at mask + b * mask_b + h * mask_h + q * mask_q + key; a stride of 0 broadcasts. A row whose mask is -inf
+// throughout gives NaN, as the formula does.
+struct AttentionArgs {
+  const float *q, *k, *v;
+  int64_t q_row, k_row, v_row;
+  int64_t q_batch, k_batch, v_batch;
+  const float* mask = nullptr;
+  int64_t mask_b = 0, mask_h = 0, mask_q = 0;
+  float* out;
+  int64_t out_row, out_batch;
+  int64_t batch, heads, sq, sk, d, dv;
+  float scale;
+};
+size_t attention_scratch_floats(const AttentionArgs& args, int threads);
+void attention(const Kernels& kernels, ThreadPool& pool, const AttentionArgs& args, float* scratch);
+
+// --- Rows
+// --------------------------------------------------------------------------------------------------------
+
+// y = (x - mean) / sqrt(variance + eps) * gamma + beta for each row of `cols`; gamma and beta may be null. y
+// may be x.
+void layer_norm(const Kernels& kernels, ThreadPool& pool, const float* x, const float* gamma,
+                const float* beta, float eps, int64_t rows, int64_t cols, float* y);
+// y may be x.
+void softmax(const Kernels& kernels, ThreadPool& pool, const float* x, int64_t rows, int64_t cols, float* y);
+
+// --- Movement
+// ----------------------------------------------------------------------------------------------------
+
+// x[B,C,H,W] to rows [B * gh * gw][C * kh * kw] with gh = (H - kh) / sh + 1, gw likewise: what makes a patch
+// embedding a matrix product.
+struct PatchArgs {
+  const float* x;
+  int64_t batch, channels, height, width;
+  int64_t kh, kw, sh, sw;
+  float* out;
+};
+void gather_patches(ThreadPool& pool, const PatchArgs& args);
+
+constexpr int kMaxRank = 6;
+// out[i_perm[0], i_perm[1], …] = x[i_0, i_1, …]: NumPy's transpose(x, perm). element_size is 1, 2, 4 or 8
+// bytes.
+void permute(ThreadPool& pool, const void* x, int rank, const int64_t* shape, const int* perm,
+             size_t element_size, void* out);
+
+// --- Images
+// ------------------------------------------------------------------------------------------------------
+
+// ONNX Conv (NCHW). x [B, groups * C/g, H, W], weights [M, C/g, kh, kw], bias [M] or null, out [B, M, OH,
+// OW].
+struct ConvArgs {
+  const float *x, *weights, *bias;
+  float* out;
+  int64_t batch, in_channels, out_channels, groups;
+  int64_t height, width, out_height, out_width;
+  int64_t kh, kw, sh, sw, pad_top, pad_left, dh = 1, dw = 1;
+  Activation activation = Activation::kNone;
+};
+size_t conv_scratch_floats(const ConvArgs& args, int threads);
+void conv(const Kernels& kernels, ThreadPool& pool, const ConvArgs& args, float* scratch);
+
+// ONNX ConvTranspose (NCHW), same fields; out_channels is all groups'. Each phase of the stride is a
+// convolution of its own, so that every output has one fixed order of summation. `weights` are those of
+// arrange_transposed: done once.
+size_t conv_transpose_scratch_floats(const ConvArgs& args, int threads);
+void conv_transpose(const Kernels& kernels, ThreadPool& pool, const ConvArgs& args, float* scratch);
+// From ONNX's [C, M/g, kh, kw] (`args.weights`) to one matrix a phase; as many floats. The layout depends on
+// the geometry in `args`, not on the extents of the image.
+void arrange_transposed(const ConvArgs& args, float* arranged);
+
+// How an output coordinate maps to the input (ONNX Resize).
+enum class Coordinates { kHalfPixel, kPytorchHalfPixel, kAlignCorners, kAsymmetric };
+// Linear interpolation of planes [H,W] to [OH,OW]; `planes` is batch times channels. scale_* is output extent
+// over input extent as the model states it; 0 takes the quotient of the extents.
+struct ResizeArgs {
+  const float* x;
+  float* out;
+  int64_t planes, height, width, out_height, out_width;
+  Coordinates coordinates = Coordinates::kHalfPixel;
+  float scale_h = 0, scale_w = 0;
+};
+size_t resize_scratch_floats(const ResizeArgs& args, int threads);
+void resize_bilinear(const Kernels& kernels, ThreadPool& pool, const ResizeArgs& args, float* scratch);
+
+// --- Measuring
+// ---------------------------------------------------------------------------------------------------
+
+// GFLOP/s of independent multiply-adds in registers on `threads` threads, with the best ISA; takes about 20
+// ms.
+double measure_fma_peak_gflops(int threads);
+
+}  // namespace vitrail::cpu

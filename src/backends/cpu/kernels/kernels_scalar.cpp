@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+#include "backends/cpu/kernels/table.h"
+
+namespace vitrail::cpu::scalar {
+namespace {
+// clang-format off: in the order of use.
+#include "backends/cpu/kernels/simd_scalar.inl.h"
+#include "backends/cpu/kernels/math_f32.inl.h"
+#include "backends/cpu/kernels/gemm_f32.inl.h"
+#include "backends/cpu/kernels/attention_f32.inl.h"
+#include "backends/cpu/kernels/rows_f32.inl.h"
+#include "backends/cpu/kernels/conv_f32.inl.h"
+#include "backends/cpu/kernels/table.inl.h"
+// clang-format on
+}  // namespace
+constinit const Kernels kKernels = make_kernels(Isa::kScalar);
+}  // namespace vitrail::cpu::scalar

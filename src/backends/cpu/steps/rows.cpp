@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cstring>
+
+#include "backends/cpu/steps/steps.h"
+
+namespace vitrail::cpu {
+namespace {
+
+bool is_last_axis(const Graph& graph, const Node& node) {
+  const int64_t axis = node.integer("axis", -1);
+  const auto rank = static_cast<int64_t>(graph.value(node.input(0)).shape->size());
+  return axis == -1 || axis == rank - 1;
+}
+
+class LayerNormStep : public Step {
+ public:
+  LayerNormStep(const Graph& graph, const Node& node)
+      : x_(node.input(0)), scale_(node.input(1)), bias_(node.input(2)), y_(node.outputs[0]), rows_(rows_of(graph, x_)),
+        cols_(extent(graph, x_, -1).fixed), epsilon_(node.real("epsilon", 1e-5f)) {}
+  Status run(const RunState& s) const override {
+    layer_norm(s.kernels, s.pool, s.data(x_), s.data(scale_), s.data(bias_), epsilon_, rows_.at(s.batch), cols_,
+               s.data(y_));
+    return {};
+  }
+
+ private:
+  ValueId x_, scale_, bias_, y_;
+  Dim rows_;
+  int64_t cols_;
+  float epsilon_;
+};
+
+class SoftmaxStep : public Step {
+ public:
+  SoftmaxStep(const Graph& graph, const Node& node)
+      : x_(node.input(0)), y_(node.outputs[0]), rows_(rows_of(graph, x_)), cols_(extent(graph, x_, -1).fixed) {}
+  Status run(const RunState& s) const override {
+    softmax(s.kernels, s.pool, s.data(x_), rows_.at(s.batch), cols_, s.data(y_));
+    return {};
+  }
+
+ private:
+  ValueId x_, y_;
+  Dim rows_;
+  int64_t cols_;
+};
+
+// The one axis of a ReduceMean, when it is known.
+std::optional<size_t> mean_axis(const Graph& graph, const Node& node) {
+  const auto rank = static_cast<int64_t>(graph.value(node.input(0)).shape->size());
+  if (node.input(1) == kNoValue || !graph.value(node.input(1)).integers) return std::nullopt;
+  const auto& axes = *graph.value(node.input(1)).integers;
+  if (axes.size() != 1 || !axes[0].is_fixed()) return std::nullopt;
+  const int64_t axis = axes[0].fixed < 0 ? axes[0].fixed + rank : axes[0].fixed;
+  return axis >= 0 && axis < rank ? std::optional(static_cast<size_t>(axis)) : std::nullopt;
+}
+
+// Mean over an axis, x seen as [outer, length, inner]: mean pooling. Each output is one chain of additions in order.
+class MeanStep : public Step {
+ public:
+  MeanStep(const Graph& graph, const Node& node) : x_(node.input(0)), y_(node.outputs[0]) {
+    const SymShape& shape = *graph.value(x_).shape;
+    const auto axis = static_cast<std::ptrdiff_t>(*mean_axis(graph, node));
+    outer_ = *element_count(SymShape(shape.begin(), shape.begin() + axis));
+    length_ = shape[static_cast<size_t>(axis)].fixed;
+    inner_ = element_count(SymShape(shape.begin() + axis + 1, shape.end()))->fixed;
+  }
+  Status run(const RunState& s) const override {
+    const float* x = s.data(x_);
+    float* y = s.data(y_);
+    s.pool.parallel_for(outer_.at(s.batch), [&](int64_t o, int) {
+      float* sum = y + o * inner_;
+      std::fill_n(sum, inner_, 0.0f);
+      for (int64_t i = 0; i < length_; ++i) {
+        const float* row = x + (o * length_ + i) * inner_;
+        for (int64_t j = 0; j < inner_; ++j) sum[j] += row[j];
+      }
+      const float scale = 1.0f / static_cast<float>(length_);
+      for (int64_t j = 0; j < inner_; ++j) sum[j] *= scale;
+    });
+    return {};
+  }
+
+ private:
+  ValueId x_, y_;
+  Dim outer_;
+  int64_t length_ = 0, inner_ = 0;
+};
+
+std::string refuse_rows(const Graph& graph, const Node& node) {
+  if (graph.value(node.input(0)).dtype != DType::kF32) return "input is not float32";
+  if (!is_last_axis(graph, node)) return "not over the last axis";
+  return extent(graph, node.input(0), -1).is_fixed() ? "" : "the last extent depends on the batch";
+}
+
+}  // namespace
+
+std::string refuse_layer_norm(const Graph& graph, const Node& node) {
+  const std::string reason = refuse_rows(graph, node);
+  if (!reason.empty()) return reason;
+  const Dim cols = extent(graph, node.input(0), -1);
+  for (size_t i = 1; i < 3; ++i)
+    if (node.input(i) != kNoValue && *graph.value(node.input(i)).shape != SymShape{cols})
+      return "scale or bias is not one row";
+  return "";
+}
+
+std::unique_ptr<Step> make_layer_norm(const Graph& graph, const Node& node) {
+  return std::make_unique<LayerNormStep>(graph, node);
+}
+
+std::string refuse_softmax(const Graph& graph, const Node& node) { return refuse_rows(graph, node); }
+
+std::unique_ptr<Step> make_softmax(const Graph& graph, const Node& node) {
+  return std::make_unique<SoftmaxStep>(graph, node);
+}
+
+std::string refuse_mean(const Graph& graph, const Node& node) {
+  if (graph.value(node.input(0)).dtype != DType::kF32) return "input is not float32";
+  const auto axis = mean_axis(graph, node);
+  if (!axis) return "not over one known axis";
+  const SymShape& shape = *graph.value(node.input(0)).shape;
+  for (size_t i = *axis; i < shape.size(); ++i)
+    if (!shape[i].is_fixed()) return "extents from the axis on depend on the batch";
+  return "";
+}
+
+std::unique_ptr<Step> make_mean(const Graph& graph, const Node& node) {
+  return std::make_unique<MeanStep>(graph, node);
+}
+
+}  // namespace vitrail::cpu

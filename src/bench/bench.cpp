@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/bench.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "bench/warnings.h"
+#include "core/cancel.h"
+#include "core/error.h"
+#include "core/memory_usage.h"
+
+namespace vitrail {
+namespace {
+
+constexpr int64_t kLayerPasses = 50;
+constexpr int64_t kQuantiles = 101;
+constexpr double kLayerShare = 0.15;  // of a configuration's time, when it is limited and layers are wanted
+
+double seconds_since(int64_t start, const Clock& clock) { return static_cast<double>(clock() - start) / 1e9; }
+
+double flops_per_image(const std::vector<LayerReport>& layers) {
+  double sum = 0;
+  for (const LayerReport& layer : layers) sum += layer.flops_per_image;
+  return sum;
+}
+
+Status time_layers(const BenchSubject& subject, const BenchSubject::Run& run, const BenchOptions& options,
+                   double max_seconds, BenchResult& result) {
+  LayerTimer timer(subject.layers.size());
+  const int64_t start = options.clock();
+  for (int64_t i = 0; i < std::min(kLayerPasses, options.iterations); ++i) {
+    if (cancel::requested()) return cancelled();
+    if (i > 0 && seconds_since(start, options.clock) >= max_seconds) break;
+    VTL_TRY(run(0, &timer));
+  }
+  result.layers = timer.summarize(subject.layers, result.batch);
+  return Status();
+}
+
+// Derives the figures of one configuration from its samples.
+void finish(const BenchSubject& subject, const BenchOptions& options, Timing timing, BenchResult& result) {
+  const std::vector<double> microseconds = timing.microseconds();
+  result.latency = summarize(microseconds);
+  result.distribution_us = quantiles(microseconds, kQuantiles);
+  result.iterations = static_cast<int64_t>(timing.samples.size());
+  result.warm_up = timing.warm_up;
+  result.shortened = timing.shortened;
+  if (const double wall = timing.wall_seconds(); wall > 0)
+    result.images_per_second =
+        static_cast<double>(result.iterations) * static_cast<double>(result.batch) / wall;
+  if (const double flops = flops_per_image(subject.layers); flops > 0) {
+    result.gflops = flops * result.images_per_second / 1e9;
+    if (options.peak_gflops && *options.peak_gflops > 0)
+      result.peak_fraction = *result.gflops / *options.peak_gflops;
+  }
+  result.samples = std::move(timing.samples);
+}
+
+Status measure(const BenchSubject& subject, const BenchOptions& options, int64_t batch,
+               std::optional<double> max_seconds, BenchReport& report) {
+  BenchResult result;
+  result.batch = batch;
+  result.streams = options.streams;
+  result.threads = options.threads;
+  report.peak_rss_resettable = reset_peak_rss();
+  VTL_ASSIGN(BenchSubject::Run run, subject.prepare(batch, options.streams));
+  if (subject.planned_bytes) result.planned_bytes = subject.planned_bytes(batch) * options.streams;
+
+  TimingOptions timing_options{options.warm_up, options.iterations, options.streams, max_seconds,
+                               options.clock};
+  const double layer_share = options.layers ? kLayerShare : 0.0;
+  if (max_seconds) timing_options.max_seconds = *max_seconds * (1 - layer_share);
+  Timing timing;
+  Status status = time_batches([&](int stream) { return run(stream, nullptr); }, timing_options, timing);
+  finish(subject, options, std::move(timing), result);
+  result.peak_rss_bytes = peak_rss_bytes();
+  if (status.ok() && options.layers && !subject.layers.empty()) {
+    status = time_layers(subject, run, options, max_seconds ? *max_seconds * layer_share : HUGE_VAL, result);
+  }
+  if (result.iterations > 0) report.results.push_back(std::move(result));
+  return status.with_context(fmt::format("batch {}", batch));
+}
+
+Status check(const BenchOptions& options) {
+  if (options.batches.empty()) return usage_error("no batch size was given");
+  for (int64_t batch : options.batches) {
+    if (batch < 1) return usage_error("batch size {}; it must be at least 1", batch);
+  }
+  if (options.max_seconds && !(*options.max_seconds > 0))
+    return usage_error("max-seconds is {}; it must be more than 0", *options.max_seconds);
+  return Status();
+}
+
+}  // namespace
+
+Status run_bench(const BenchSubject& subject, const BenchOptions& options, BenchReport& report) {
+  report = BenchReport();
+  VTL_TRY(check(options));
+  report.model = subject.model;
+  report.engine_hash = subject.engine_hash;
+  report.backend = subject.backend;
+  report.precision = subject.precision;
+  report.isa = subject.isa;
+  report.label =
+      subject.label.empty() ? fmt::format("{} ({})", subject.precision, subject.backend) : subject.label;
+  report.runner = subject.runner;
+  report.machine = this_machine();
+  report.timestamp = utc_timestamp();
+  report.peak_gflops = options.peak_gflops;
+  report.warm_up = options.warm_up;
+  report.iterations = options.iterations;
+  report.max_seconds = options.max_seconds;
+
+  const auto total = static_cast<int64_t>(options.batches.size());
+  const int64_t start = options.clock();
+  Status status;
+  for (int64_t i = 0; i < total && status.ok(); ++i) {
+    if (options.progress) options.progress(i, total);
+    std::optional<double> share;
+    if (options.max_seconds) {
+      const double left = *options.max_seconds - seconds_since(start, options.clock);
+      share = std::max(left / static_cast<double>(total - i), 1e-9);
+    }
+    status = measure(subject, options, options.batches[static_cast<size_t>(i)], share, report);
+  }
+  report.cancelled = status.code() == Code::kCancelled;
+  add_warnings(report);
+  if (options.progress && status.ok()) options.progress(total, total);
+  return status;
+}
+
+}  // namespace vitrail

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "bench/bench.h"
+
+namespace vitrail {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json or_null(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
+
+Json machine_json(const Machine& m) {
+  return {{"cpu", m.cpu},
+          {"cores", m.cores},
+          {"isa_flags", m.isa_flags},
+          {"memory_bytes", m.memory_bytes},
+          {"kernel", m.kernel},
+          {"governor", m.governor.empty() ? Json(nullptr) : Json(m.governor)}};
+}
+
+Json layer_json(const LayerTime& l) {
+  return {{"name", l.name},           {"op", l.op},
+          {"stage", l.stage},         {"kernel", l.kernel},
+          {"precision", l.precision}, {"median_us", l.median_us},
+          {"share", l.share},         {"gflops", l.gflops}};
+}
+
+Json result_json(const BenchResult& r) {
+  Json json = {{"batch", r.batch},
+               {"streams", r.streams},
+               {"threads", r.threads},
+               {"mean_us", r.latency.mean},
+               {"median_us", r.latency.median},
+               {"p90_us", r.latency.p90},
+               {"p95_us", r.latency.p95},
+               {"p99_us", r.latency.p99},
+               {"min_us", r.latency.min},
+               {"max_us", r.latency.max},
+               {"images_per_second", r.images_per_second},
+               {"peak_rss_bytes", r.peak_rss_bytes},
+               {"planned_bytes", r.planned_bytes},
+               {"gflops", or_null(r.gflops)},
+               {"peak_fraction", or_null(r.peak_fraction)},
+               {"stddev_us", r.latency.stddev},
+               {"cv", r.latency.cv},
+               {"iterations", r.iterations},
+               {"warm_up", r.warm_up},
+               {"shortened", r.shortened},
+               {"distribution_us", r.distribution_us},
+               {"layers", Json::array()}};
+  for (const LayerTime& layer : r.layers) json["layers"].push_back(layer_json(layer));
+  return json;
+}
+
+}  // namespace
+
+Json to_json(const BenchReport& r) {
+  Json json = {
+      {"schema", "vitrail.bench/1"},
+      {"kind", "bench"},
+      {"label", r.label},
+      {"runner", r.runner},
+      {"model", r.model},
+      {"engine_hash", r.engine_hash},
+      {"backend", r.backend},
+      {"precision", r.precision},
+      {"isa", r.isa},
+      {"machine", machine_json(r.machine)},
+      {"timestamp", r.timestamp},
+      {"peak_gflops", or_null(r.peak_gflops)},
+      {"protocol",
+       {{"warm_up", r.warm_up}, {"iterations", r.iterations}, {"max_seconds", or_null(r.max_seconds)}}},
+      {"cancelled", r.cancelled},
+      {"results", Json::array()},
+      {"warnings", r.warnings}};
+  for (const BenchResult& result : r.results) json["results"].push_back(result_json(result));
+  return json;
+}
+
+std::string to_json_text(const BenchReport& report) {
+  return to_json(report).dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
+}
+
+Json export_times(const BenchReport& report) {
+  int64_t origin = INT64_MAX;
+  for (const BenchResult& result : report.results) {
+    for (const Sample& s : result.samples) origin = std::min(origin, s.begin_ns);
+  }
+  Json rows = Json::array();
+  for (const BenchResult& result : report.results) {
+    for (const Sample& s : result.samples) {
+      const double begin = static_cast<double>(s.begin_ns - origin) / 1e6;
+      const double end = static_cast<double>(s.end_ns - origin) / 1e6;
+      rows.push_back({{"startEnqMs", begin},
+                      {"endEnqMs", begin},
+                      {"startH2dMs", begin},
+                      {"endH2dMs", begin},
+                      {"startComputeMs", begin},
+                      {"endComputeMs", end},
+                      {"startD2hMs", end},
+                      {"endD2hMs", end},
+                      {"h2dMs", 0.0},
+                      {"computeMs", end - begin},
+                      {"d2hMs", 0.0},
+                      {"latencyMs", end - begin},
+                      {"batch", result.batch},
+                      {"stream", s.stream}});
+    }
+  }
+  return rows;
+}
+
+}  // namespace vitrail

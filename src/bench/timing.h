@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// The clock work of a benchmark: warm-up and timed iterations on a number of streams.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "core/clock.h"
+#include "vitrail/status.h"
+
+namespace vitrail {
+
+// Runs one batch on the stream of that number and returns when its outputs are there. Streams call it at
+// once, each from its own thread.
+using OneBatch = std::function<Status(int stream)>;
+
+struct TimingOptions {
+  int64_t warm_up = 100;      // untimed batches on each stream
+  int64_t iterations = 1000;  // timed batches on each stream
+  int streams = 1;
+  // Time for warm-up and iterations together. A fifth of it at most goes to the warm-up; however little there
+  // is, one batch of each is run.
+  std::optional<double> max_seconds;
+  Clock clock = steady_nanoseconds;
+};
+
+// Start and end of one timed batch, on the options' clock.
+struct Sample {
+  int64_t begin_ns = 0;
+  int64_t end_ns = 0;
+  int stream = 0;
+  double microseconds() const { return static_cast<double>(end_ns - begin_ns) / 1e3; }
+};
+
+struct Timing {
+  std::vector<Sample> samples;  // stream by stream, in order within each
+  int64_t warm_up = 0;          // batches that were run to warm up, all streams together
+  bool shortened = false;       // max_seconds cut the warm-up or the iterations
+
+  std::vector<double> microseconds() const;
+  // From the first start to the last end over all streams.
+  double wall_seconds() const;
+};
+
+inline constexpr int kMaxStreams = 1024;
+inline constexpr int64_t kMaxSamples = int64_t{1} << 25;  // iterations × streams: 768 MiB of samples
+
+// Fills `timing` as it goes. A failure of a batch stops every stream and is returned; an interruption
+// (core/cancel.h) returns kCancelled. In both cases what was timed until then is in `timing`.
+Status time_batches(const OneBatch& one_batch, const TimingOptions& options, Timing& timing);
+
+}  // namespace vitrail

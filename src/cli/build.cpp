@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/common.h"
+#include "cli/layers.h"
+#include "cli/verbs.h"
+#include "core/clock.h"
+#include "core/error.h"
+
+namespace vitrail::cli {
+namespace {
+
+struct BuildFlags {
+  std::string model, output, backend = "cpu", precision = "fp32", workspace = "1GiB";
+  std::vector<std::string> profiles;
+  ModelFlags model_flags;
+  ThreadFlag threads;
+  bool json = false;
+};
+
+Status build(const BuildFlags& flags) {
+  const int64_t start = steady_nanoseconds();
+  BuildOptions options;
+  VTL_ASSIGN(options.model, flags.model_flags.options());
+  VTL_ASSIGN(options.threads, flags.threads.value());
+  VTL_ASSIGN(options.workspace_bytes, parse_bytes(flags.workspace));
+  for (const std::string& text : flags.profiles) {
+    VTL_ASSIGN(const Profile profile, parse_profile(text));
+    options.profiles.push_back(profile);
+  }
+  options.backend = flags.backend;
+  options.precision = flags.precision;
+  options.progress = progress_bar(flags.json);
+  VTL_ASSIGN(const BuildOutcome outcome, build_engine(flags.model, flags.output, options));
+  const double seconds = static_cast<double>(steady_nanoseconds() - start) * 1e-9;
+  for (const std::string& w : outcome.warnings) warn(w);
+
+  if (flags.json) {
+    auto profiles = nlohmann::ordered_json::array();
+    for (const Profile& p : outcome.info.profiles) profiles.push_back({{"min", p.min}, {"opt", p.opt}, {"max", p.max}});
+    print_json({{"engine", flags.output}, {"hash", outcome.hash}, {"file_bytes", outcome.file_bytes},
+                {"seconds", seconds}, {"backend", outcome.info.backend}, {"precision", outcome.info.precision},
+                {"profiles", profiles}, {"memory_plan", plan_json(outcome.plan, outcome.max_batch)},
+                {"layers", layers_json(outcome.info.layers)}, {"warnings", outcome.warnings}});
+    return {};
+  }
+  print(layer_table(outcome.info.layers, false) + "\n");
+  print(plan_text(outcome.plan, outcome.max_batch, options.threads));
+  print(fmt::format("Engine {} ({}, {}), built in {:.2f} s\nHash {}\n", flags.output, human_bytes(outcome.file_bytes),
+                    outcome.info.precision, seconds, outcome.hash));
+  return {};
+}
+
+}  // namespace
+
+void add_build(CLI::App& app, Action& action) {
+  auto flags = std::make_shared<BuildFlags>();
+  CLI::App* verb = app.add_subcommand("build", "Compile a model into an engine file");
+  verb->add_option("MODEL", flags->model, "ONNX model")->required();
+  verb->add_option("-o,--output", flags->output, "Engine file to write (.vtl)")->required();
+  verb->add_option("--backend", flags->backend, "cpu or reference")->capture_default_str();
+  verb->add_option("--precision", flags->precision, "fp32")->capture_default_str();
+  verb->add_option("--profile", flags->profiles, "Batch sizes MIN:OPT:MAX, may be repeated (default 1:8:64)");
+  verb->add_option("--workspace", flags->workspace, "Hard cap on memory beyond the weights")->capture_default_str();
+  flags->model_flags.add(*verb);
+  flags->threads.add(*verb);
+  verb->add_flag("--json", flags->json, "Print one JSON object");
+  verb->callback([flags, &action] { action = [flags] { return build(*flags); }; });
+}
+
+}  // namespace vitrail::cli

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/common.h"
+
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include <spdlog/spdlog.h>
+
+#include "core/clock.h"
+#include "core/error.h"
+#include "core/thread_pool.h"
+
+namespace vitrail::cli {
+namespace {
+
+// The whole text as a number; false otherwise.
+template <class T>
+bool parse_number(std::string_view text, T& value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+constexpr int kBarWidth = 30;
+
+}  // namespace
+
+Result<int64_t> parse_bytes(const std::string& text) {
+  const size_t digits = text.find_first_not_of("0123456789.");
+  const std::string unit = digits == std::string::npos ? "" : text.substr(digits);
+  double value = 0;
+  int shift = -1;
+  for (const auto& [name, bits] : {std::pair{"", 0}, {"B", 0}, {"KiB", 10}, {"K", 10}, {"MiB", 20}, {"M", 20},
+                                   {"GiB", 30}, {"G", 30}, {"TiB", 40}})
+    if (unit == name) shift = bits;
+  if (shift < 0 || !parse_number(std::string_view(text).substr(0, digits), value) || value <= 0 || value * (1ll << shift) > 9e18)
+    return usage_error("'{}' is no amount of memory; write it like 512MiB or 1GiB", text);
+  return static_cast<int64_t>(value * static_cast<double>(1ll << shift));
+}
+
+Result<Profile> parse_profile(const std::string& text) {
+  const size_t a = text.find(':'), b = text.find(':', a == std::string::npos ? a : a + 1);
+  Profile p;
+  if (b == std::string::npos || !parse_number(std::string_view(text).substr(0, a), p.min) ||
+      !parse_number(std::string_view(text).substr(a + 1, b - a - 1), p.opt) ||
+      !parse_number(std::string_view(text).substr(b + 1), p.max))
+    return usage_error("--profile '{}': write it as MIN:OPT:MAX, for example 1:8:64", text);
+  return p;
+}
+
+Result<std::pair<std::string, std::string>> parse_pair(const std::string& text) {
+  const size_t at = text.find('=');
+  if (at == std::string::npos || at == 0 || at + 1 == text.size())
+    return usage_error("'{}': write it as NAME=VALUE", text);
+  return std::pair{text.substr(0, at), text.substr(at + 1)};
+}
+
+void ModelFlags::add(CLI::App& verb) {
+  verb.add_option("--preprocess", preprocess, "JSON file: height, width, resize_mode, crop_pct, interpolation, mean, std, color");
+  verb.add_option("--labels", labels, "Class names, one a line");
+  verb.add_option("--dim", dims, "Size of an input dimension that the model leaves open, NAME=VALUE");
+}
+
+Result<ModelOptions> ModelFlags::options() const {
+  ModelOptions options;
+  options.preprocess_file = preprocess;
+  options.labels_file = labels;
+  for (const std::string& text : dims) {
+    VTL_ASSIGN(const auto pair, parse_pair(text));
+    if (!parse_number(std::string_view(pair.second), options.import.dims[pair.first]))
+      return usage_error("--dim '{}': the size must be a whole number", text);
+  }
+  return options;
+}
+
+void ThreadFlag::add(CLI::App& verb) {
+  verb.add_option("--threads", threads, "Threads of a stream (default: all cores)")
+      ->check([](const std::string& text) {
+        int n = 0;
+        return parse_number(std::string_view(text), n) && n >= 1 && n <= 1024 ? std::string()
+                                                                              : "must be a whole number from 1 to 1024";
+      });
+}
+
+Result<int> ThreadFlag::value() const { return threads > 0 ? threads : available_cores(); }
+
+std::string human_bytes(int64_t bytes) {
+  const auto b = static_cast<double>(bytes);
+  if (bytes < 1 << 10) return fmt::format("{} B", bytes);
+  if (bytes < 1 << 20) return fmt::format("{:.1f} KiB", b / (1 << 10));
+  if (bytes < 1ll << 30) return fmt::format("{:.1f} MiB", b / (1 << 20));
+  return fmt::format("{:.2f} GiB", b / (1 << 30));
+}
+
+void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+
+void print_json(const nlohmann::ordered_json& json) {
+  print(json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+}
+
+void warn(const std::string& message) { spdlog::warn("{}", message); }
+
+Progress progress_bar(bool quiet) {
+  if (quiet) return nullptr;
+  struct State {
+    bool terminal = ::isatty(STDERR_FILENO) != 0;
+    std::string stage;
+    int64_t start = 0;
+  };
+  auto state = std::make_shared<State>();
+  return [state](std::string_view stage, double done) {
+    const int64_t now = steady_nanoseconds();
+    const bool changed = state->stage != stage;
+    if (changed || state->start == 0) state->start = state->stage.empty() || done <= 0 ? now : state->start;
+    state->stage = stage;
+    if (!state->terminal) {
+      if (changed) fmt::print(stderr, "{} …\n", stage);
+      return;
+    }
+    const double seconds = static_cast<double>(now - state->start) * 1e-9;
+    const int filled = static_cast<int>(done * kBarWidth);
+    const std::string left = done > 0.02 && done < 1 ? fmt::format("{:.0f} s left", seconds / done * (1 - done)) : "";
+    fmt::print(stderr, "\r\033[K{:<10} [{}{}] {:3.0f} % {}", stage, std::string(static_cast<size_t>(filled), '#'),
+               std::string(static_cast<size_t>(kBarWidth - filled), '.'), done * 100, left);
+    if (done >= 1) fmt::print(stderr, "\n");
+    std::fflush(stderr);
+  };
+}
+
+}  // namespace vitrail::cli

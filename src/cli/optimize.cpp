@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workflow/optimize.h"
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/bench_flags.h"
+#include "cli/common.h"
+#include "cli/layers.h"
+#include "cli/verbs.h"
+#include "core/error.h"
+
+namespace vitrail::cli {
+namespace {
+
+struct OptimizeFlags {
+  std::string model, folder, workspace = "1GiB";
+  OptimizeOptions options;
+  std::vector<std::string> profiles;
+  ModelFlags model_flags;
+  BenchFlags bench;
+  bool json = false;
+};
+
+Status run_optimize(const OptimizeFlags& flags) {
+  OptimizeOptions options = flags.options;
+  VTL_ASSIGN(options.bench, flags.bench.options());
+  VTL_ASSIGN(options.build.model, flags.model_flags.options());
+  VTL_ASSIGN(options.build.workspace_bytes, parse_bytes(flags.workspace));
+  for (const std::string& text : flags.profiles) {
+    VTL_ASSIGN(const Profile profile, parse_profile(text));
+    options.build.profiles.push_back(profile);
+  }
+  options.build.threads = options.bench.threads;
+  options.build.progress = progress_bar(flags.json);
+  OptimizeOutcome outcome;
+  const Status status = optimize(flags.model, flags.folder, options, outcome);
+  for (const std::string& w : outcome.build.warnings) warn(w);
+  if (flags.json) {
+    if (!outcome.report.json.empty()) print(outcome.report.json);
+    return status;
+  }
+  if (!outcome.build.hash.empty()) print(plan_text(outcome.build.plan, outcome.build.max_batch, options.bench.threads));
+  if (!outcome.verify.outputs.empty()) print("\n" + to_table(outcome.verify));
+  if (!outcome.bench.results.empty()) print("\n" + to_table(outcome.bench));
+  if (!outcome.report.text.empty())
+    print("\n" + outcome.report.text + fmt::format("\nEngine {0}/engine.vtl (hash {1})\nReport {0}/report.html, report.md, report.json\n",
+                                                   flags.folder, outcome.build.hash));
+  return status;
+}
+
+}  // namespace
+
+void add_optimize(CLI::App& app, Action& action) {
+  auto flags = std::make_shared<OptimizeFlags>();
+  CLI::App* verb = app.add_subcommand("optimize", "Build, verify, certify, benchmark and report in one go");
+  verb->add_option("MODEL", flags->model, "ONNX model")->required();
+  verb->add_option("--images", flags->options.images, "Folder of images to verify on, searched recursively")->required();
+  verb->add_option("-o,--output", flags->folder, "Folder for the engine, the results and the report")->required();
+  verb->add_option("--backend", flags->options.build.backend, "cpu or reference")->capture_default_str();
+  verb->add_option("--precision", flags->options.build.precision, "fp32")->capture_default_str();
+  verb->add_option("--profile", flags->profiles, "Batch sizes MIN:OPT:MAX, may be repeated (default 1:8:64)");
+  verb->add_option("--workspace", flags->workspace, "Hard cap on memory beyond the weights")->capture_default_str();
+  verb->add_option("--samples", flags->options.verify_samples, "Verify on at most so many images (default: all)")
+      ->check(CLI::PositiveNumber);
+  verb->add_option("--peers", flags->options.peers, "Results of benchmarks/peers.py to put into the report");
+  flags->model_flags.add(*verb);
+  flags->bench.add(*verb);
+  verb->add_flag("--json", flags->json, "Print report.json");
+  verb->callback([flags, &action] { action = [flags] { return run_optimize(*flags); }; });
+}
+
+}  // namespace vitrail::cli

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace vitrail {
+
+// Columns aligned for a terminal: the first to the left, the others to the right. Widths count code points,
+// and control characters in a cell come out as '?', so that a name in a model cannot drive the terminal.
+class TextTable {
+ public:
+  explicit TextTable(std::vector<std::string> header) : header_(std::move(header)) {}
+  // Missing cells stay empty; surplus cells are dropped.
+  void add_row(std::vector<std::string> cells);
+  std::string str() const;  // header, rule, rows, each line ended by '\n'
+
+ private:
+  std::vector<std::string> header_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+}  // namespace vitrail

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/info_json.h"
+
+#include "engine/json_cursor.h"
+
+namespace vitrail {
+namespace {
+
+using nlohmann::json;
+
+json layer_to_json(const LayerReport& layer) {
+  json refused = json::array();
+  for (const Refusal& r : layer.refused) refused.push_back({{"kernel", r.kernel}, {"reason", r.reason}});
+  return {{"name", layer.name},
+          {"op", layer.op},
+          {"stage", layer.stage},
+          {"kernel", layer.kernel},
+          {"precision", layer.precision},
+          {"refused", std::move(refused)},
+          {"flops_per_image", real_to_json(layer.flops_per_image)}};
+}
+
+LayerReport layer_from_json(const JsonCursor& j) {
+  LayerReport layer;
+  layer.name = j["name"].text();
+  layer.op = j["op"].text();
+  layer.stage = j["stage"].text();
+  layer.kernel = j["kernel"].text();
+  layer.precision = j["precision"].text();
+  layer.flops_per_image = j["flops_per_image"].real();
+  j["refused"].for_each([&](const JsonCursor& c) {
+    layer.refused.push_back({c["kernel"].text(), c["reason"].text()});
+  });
+  return layer;
+}
+
+}  // namespace
+
+Result<std::string> info_to_json(const EngineInfo& info) {
+  VTL_ASSIGN(json preprocess, parse_json(contract_to_json(info.preprocess)));
+  json profiles = json::array(), layers = json::array();
+  for (const Profile& p : info.profiles) profiles.push_back({{"min", p.min}, {"opt", p.opt}, {"max", p.max}});
+  for (const LayerReport& layer : info.layers) layers.push_back(layer_to_json(layer));
+  return dump_json({{"producer", info.producer},
+                    {"model_name", info.model_name},
+                    {"model_hash", info.model_hash},
+                    {"backend", info.backend},
+                    {"precision", info.precision},
+                    {"workspace_bytes", info.workspace_bytes},
+                    {"profiles", std::move(profiles)},
+                    {"preprocess", std::move(preprocess)},
+                    {"labels", info.labels},
+                    {"layers", std::move(layers)}});
+}
+
+Result<EngineInfo> info_from_json(std::string_view text) {
+  VTL_ASSIGN(const json document, parse_json(text));
+  Status status;
+  const JsonCursor j(document, status);
+  EngineInfo info;
+  info.producer = j["producer"].text();
+  info.model_name = j["model_name"].text();
+  info.model_hash = j["model_hash"].text();
+  info.backend = j["backend"].text();
+  info.precision = j["precision"].text();
+  info.workspace_bytes = j["workspace_bytes"].integer(0);
+  j["profiles"].for_each([&](const JsonCursor& c) {
+    info.profiles.push_back({c["min"].integer(), c["opt"].integer(), c["max"].integer()});
+  });
+  j["labels"].for_each([&](const JsonCursor& c) { info.labels.push_back(c.text()); });
+  j["layers"].for_each([&](const JsonCursor& c) { info.layers.push_back(layer_from_json(c)); });
+  const JsonCursor preprocess = j["preprocess"];
+  if (!status.ok()) return status;
+  VTL_ASSIGN(const std::string contract, dump_json(preprocess.json()));
+  VTL_ASSIGN(info.preprocess, parse_contract(contract));
+  return info;
+}
+
+}  // namespace vitrail

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "import/onnx/import.h"
+
+#include <exception>
+#include <filesystem>
+#include <new>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include "core/error.h"
+#include "import/onnx/attributes.h"
+#include "import/onnx/functions.h"
+#include "import/onnx/graph_inputs.h"
+#include "import/onnx/model_file.h"
+#include "import/onnx/node_order.h"
+#include "import/onnx/normalise.h"
+#include "import/onnx/operators.h"
+#include "import/onnx/tensor_reader.h"
+#include "import/onnx/weights_check.h"
+
+namespace vitrail {
+namespace onnx_import {
+namespace {
+
+using onnx::NodeProto;
+
+// Builds the graph of one model; used once.
+class Importer {
+ public:
+  Importer(ModelPtr model, int64_t opset, const std::string& path, const ImportOptions& options,
+           ImportReport& report)
+      : model_(std::move(model)),
+        tensors_(model_, std::filesystem::path(path).parent_path()),
+        options_(options),
+        report_(report) {
+    graph_.opset = opset;
+  }
+
+  Result<Graph> run() {
+    const onnx::GraphProto& proto = model_->graph();
+    graph_.name = proto.name();
+    for (const auto& entry : model_->metadata_props()) graph_.metadata[entry.key()] = entry.value();
+    VTL_ASSIGN(const auto nodes, sorted_nodes(proto));
+    VTL_TRY(check_operators(nodes, *model_, graph_.opset));
+    reserve_names(nodes);
+    VTL_TRY(add_initializers());
+    VTL_TRY(add_inputs());
+    for (const NodeProto* node : nodes)
+      if (Status status = add_node(*node); !status.ok())
+        return status.with_context(fmt::format("layer '{}'", layer_name(*node)));
+    for (const auto& output : proto.output()) {
+      const auto found = ids_.find(output.name());
+      if (found == ids_.end()) return bad_input("output '{}' is made by no layer", output.name());
+      graph_.outputs.push_back(found->second);
+    }
+    UniqueNames names;
+    for (Node& node : graph_.nodes) node.name = names.make(node.name);
+    VTL_TRY(verify_graph(graph_));
+    return std::move(graph_);
+  }
+
+ private:
+  // Everything that the file names, before new names are made; and which values are read at all.
+  void reserve_names(const std::vector<const NodeProto*>& nodes) {
+    const onnx::GraphProto& proto = model_->graph();
+    for (const NodeProto* node : nodes) {
+      for (const auto& name : node->output()) names_.reserve(name);
+      read_.insert(node->input().begin(), node->input().end());
+    }
+    for (const auto& tensor : proto.initializer()) names_.reserve(tensor.name());
+    for (const auto& input : proto.input()) names_.reserve(input.name());
+    for (const auto& output : proto.output()) read_.insert(output.name());
+    auto remember_rank = [this](const auto& values) {
+      for (const auto& v : values)
+        if (v.type().has_tensor_type() && v.type().tensor_type().has_shape())
+          ranks_.emplace(v.name(), v.type().tensor_type().shape().dim_size());
+    };
+    remember_rank(proto.value_info());
+    remember_rank(proto.input());
+    remember_rank(proto.output());
+  }
+
+  Status define(const std::string& name, ValueId id) {
+    if (ids_.try_emplace(name, id).second) return {};
+    return bad_input("the value '{}' is defined twice", name);
+  }
+
+  Status add_initializers() {
+    const onnx::GraphProto& proto = model_->graph();
+    if (!proto.sparse_initializer().empty())
+      return bad_input("holds {} sparse initializers: export it with dense weights",
+                       proto.sparse_initializer_size());
+    std::string first_nonfinite;
+    for (const auto& initializer : proto.initializer()) {
+      if (initializer.name().empty())
+        return bad_input("holds an initializer without a name: export it again");
+      auto tensor = tensors_.read(initializer);
+      if (!tensor.ok())
+        return tensor.status().with_context(fmt::format("initializer '{}'", initializer.name()));
+      check_weight(initializer.name(), *tensor, report_, first_nonfinite);
+      VTL_TRY(define(initializer.name(), graph_.add_constant(initializer.name(), std::move(*tensor))));
+    }
+    warn_of_nonfinite(first_nonfinite, report_);
+    return {};
+  }
+
+  // Before IR version 4, initializers were listed among the inputs; those are weights all the same.
+  Status add_inputs() {
+    InputReader reader(options_, report_);
+    VTL_TRY(reader.check_options());
+    const size_t initializers = graph_.values.size();
+    for (const auto& input : model_->graph().input()) {
+      if (const auto found = ids_.find(input.name());
+          found != ids_.end() && static_cast<size_t>(found->second) < initializers)
+        continue;
+      VTL_ASSIGN(Value value, reader.read(input));
+      graph_.inputs.push_back(graph_.add_value(std::move(value)));
+      VTL_TRY(define(input.name(), graph_.inputs.back()));
+    }
+    reader.warn_of_unused_names();
+    return {};
+  }
+
+  Status add_node(const NodeProto& proto) {
+    const Op op = *find_operator(proto);
+    if (op == Op::Constant) {
+      if (proto.output_size() != 1) return bad_input("Constant has {} outputs", proto.output_size());
+      VTL_ASSIGN(Tensor tensor, read_constant(proto, tensors_));
+      return define(proto.output(0), graph_.add_constant(proto.output(0), std::move(tensor)));
+    }
+    Node node{op, layer_name(proto), {}, {}, {}, ""};
+    for (const auto& name : proto.input()) {
+      const auto found = ids_.find(name);
+      if (!name.empty() && found == ids_.end()) return bad_input("input '{}' is made by no layer", name);
+      node.inputs.push_back(name.empty() ? kNoValue : found->second);
+    }
+    for (const auto& attribute : proto.attribute()) {
+      VTL_ASSIGN(Attribute value, read_attribute(attribute, tensors_));
+      if (!node.attributes.emplace(attribute.name(), std::move(value)).second)
+        return bad_input("attribute '{}' is given twice", attribute.name());
+    }
+    VTL_TRY(add_outputs(proto, node));
+    while (!node.inputs.empty() && node.inputs.back() == kNoValue) node.inputs.pop_back();
+    return normalise({graph_, names_, graph_.opset, ranks_}, std::move(node), graph_.nodes);
+  }
+
+  // Outputs that inference never needs (Dropout's mask, statistics of normalisations, indices of pooling) are
+  // left out when nothing reads them.
+  Status add_outputs(const NodeProto& proto, Node& node) {
+    const auto wanted = static_cast<size_t>(node.op == Op::Dropout ? 1 : op_info(node.op).max_outputs);
+    for (const auto& name : proto.output()) {
+      const bool extra = node.outputs.size() >= wanted;
+      if (extra && (name.empty() || !read_.contains(name))) continue;
+      if (extra)
+        return bad_input(
+            "{}'s output '{}' is read; only its first {} can be: change the model so that it is not needed",
+            proto.op_type(), name, wanted);
+      node.outputs.push_back(kNoValue);
+      if (name.empty()) continue;
+      Value value;
+      value.name = name;
+      node.outputs.back() = graph_.add_value(std::move(value));
+      VTL_TRY(define(name, node.outputs.back()));
+    }
+    return {};
+  }
+
+  ModelPtr model_;
+  TensorReader tensors_;
+  const ImportOptions& options_;
+  ImportReport& report_;
+  Graph graph_;
+  UniqueNames names_;
+  std::unordered_map<std::string, ValueId> ids_;
+  std::unordered_set<std::string> read_;
+  std::unordered_map<std::string, int> ranks_;
+};
+
+Result<Graph> import_model(const std::string& path, const ImportOptions& options, ImportReport& report) {
+  VTL_ASSIGN(ModelPtr model, read_model(path));
+  VTL_ASSIGN(const int64_t opset, read_opset(*model));
+  VTL_TRY(inline_functions(*model, opset));
+  return Importer(std::move(model), opset, path, options, report).run();
+}
+
+// Messages of the file helpers name the file already.
+Status name_file(const Status& status, const std::string& path) {
+  return status.message().starts_with(path) || status.code() == Code::kUsage ? status
+                                                                             : status.with_context(path);
+}
+
+}  // namespace
+}  // namespace onnx_import
+
+Result<Graph> import_onnx(const std::string& path, const ImportOptions& options, ImportReport* report) {
+  ImportReport unwanted;
+  try {
+    auto graph = onnx_import::import_model(path, options, report ? *report : unwanted);
+    if (!graph.ok()) return onnx_import::name_file(graph.status(), path);
+    return graph;
+  } catch (const std::bad_alloc&) {
+    return resource_error("{}: there is not enough memory to read it", path);
+  } catch (const std::exception& error) {
+    return internal_error("{}: {}", path, error.what());
+  }
+}
+
+}  // namespace vitrail

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "passes/pipeline.h"
+
+#include "graph/edit.h"
+#include "passes/cleanup.h"
+#include "passes/fold_batch_norm.h"
+#include "passes/fold_constants.h"
+#include "passes/fuse_attention.h"
+#include "passes/fuse_gelu.h"
+#include "passes/fuse_layer_norm.h"
+#include "passes/fuse_linear.h"
+#include "passes/fuse_patch_embed.h"
+
+namespace vitrail {
+namespace {
+
+struct Pass {
+  const char* name;
+  int (*run)(Graph&);
+};
+
+// Order matters: a layer scale must still find its Linear bare, and the epilogues must not swallow what attention and
+// patch embedding look for.
+constexpr Pass kPasses[] = {
+    {"fuse_layer_norm", fuse_layer_norm}, {"fuse_gelu", fuse_gelu},
+    {"fold_batch_norm", fold_batch_norm}, {"fuse_linear", fuse_linear},
+    {"fold_layer_scale", fold_layer_scale}, {"fuse_attention", fuse_attention},
+    {"merge_qkv", merge_qkv},             {"fuse_patch_embed", fuse_patch_embed},
+    {"fuse_epilogues", fuse_epilogues},
+};
+
+}  // namespace
+
+Status simplify(Graph& graph, const Evaluator& evaluate) {
+  VTL_TRY(fold_constants(graph, evaluate));
+  VTL_TRY(cleanup(graph));
+  return verify_graph(graph);
+}
+
+Result<ModelStructure> fuse(Graph& graph, std::vector<PassReport>* reports) {
+  for (const Pass& pass : kPasses) {
+    const int changes = pass.run(graph);
+    if (reports) reports->push_back({pass.name, changes});
+    if (changes == 0) continue;
+    VTL_TRY(infer_shapes(graph));
+    VTL_TRY(cleanup(graph));
+  }
+  ModelStructure structure = recognise_structure(graph);
+  VTL_TRY(verify_graph(graph));
+  return structure;
+}
+
+}  // namespace vitrail

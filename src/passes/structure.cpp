@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "passes/structure.h"
+
+#include <fmt/format.h>
+
+#include "passes/match.h"
+
+namespace vitrail {
+namespace {
+
+int64_t fixed_extent(const Graph& graph, ValueId id, size_t axis) {
+  const auto& shape = graph.value(id).shape;
+  return shape && axis < shape->size() && (*shape)[axis].is_fixed() ? (*shape)[axis].fixed : 0;
+}
+
+int64_t linear_width(const Graph& graph, const Node& linear) { return last_extent(graph, linear.outputs[0]); }
+
+// The node that adds a branch ending in `id` to the stream: a Linear with a residual or a plain Add. Looks through
+// Reshape and Linear, which is all that stands between attention and its projection.
+const Node* closing_addition(const Graph& graph, const UseMap& uses, ValueId id, ValueId* stream) {
+  for (int depth = 0; depth < 6; ++depth) {
+    if (uses.consumers(id).size() != 1) return nullptr;
+    const Node& next = graph.nodes[static_cast<size_t>(uses.consumers(id)[0])];
+    if (next.op == Op::Linear && next.input(3) != kNoValue && next.input(0) == id) {
+      *stream = next.input(3);
+      return &next;
+    }
+    if (next.op == Op::Add) {
+      *stream = next.input(0) == id ? next.input(1) : next.input(0);
+      return &next;
+    }
+    if (next.op != Op::Linear && next.op != Op::Reshape && next.op != Op::Mul && next.op != Op::LayerNormalization)
+      return nullptr;
+    id = next.outputs[0];
+  }
+  return nullptr;
+}
+
+// The node that adds the MLP's branch back to `stream`: the last reader of the stream that is a Linear or Add.
+const Node* second_addition(const Graph& graph, const UseMap& uses, ValueId stream) {
+  const Node* found = nullptr;
+  for (int n : uses.consumers(stream)) {
+    const Node& node = graph.nodes[static_cast<size_t>(n)];
+    if ((node.op == Op::Linear && node.input(3) == stream) || node.op == Op::Add) found = &node;
+  }
+  return found;
+}
+
+void mark_ancestors(Graph& graph, const UseMap& uses, ValueId id, const std::string& stage) {
+  std::vector<ValueId> open{id};
+  while (!open.empty()) {
+    const ValueId v = open.back();
+    open.pop_back();
+    const int n = v == kNoValue ? -1 : uses.producer(v);
+    if (n < 0 || !graph.nodes[static_cast<size_t>(n)].stage.empty()) continue;
+    Node& node = graph.nodes[static_cast<size_t>(n)];
+    node.stage = stage;
+    open.insert(open.end(), node.inputs.begin(), node.inputs.end());
+  }
+}
+
+void describe_head(const Graph& graph, ModelStructure& s) {
+  s.pooling = "none";
+  s.head = "none";
+  for (const Node& node : graph.nodes) {
+    if (node.stage != "head") continue;
+    if (node.op == Op::Gather || node.op == Op::Slice) {
+      if (s.pooling == "none" && fixed_extent(graph, node.input(0), 1) == s.tokens &&
+          (node.op == Op::Gather || fixed_extent(graph, node.outputs[0], 1) == 1))
+        s.pooling = "class token";
+    }
+    if (node.op == Op::ReduceMean) s.pooling = "mean";
+    if (node.op == Op::Linear && s.head == "none") s.head = fmt::format("linear [{}]", linear_width(graph, node));
+    if (node.op == Op::Conv || node.op == Op::ConvTranspose) s.head = "convolutional";
+  }
+}
+
+ModelStructure unrecognised(Graph& graph, std::string reason) {
+  ModelStructure s;
+  s.reason = std::move(reason);
+  for (Node& node : graph.nodes) node.stage = "model";
+  if (!graph.outputs.empty()) s.stages.push_back({"model", graph.outputs[0]});
+  return s;
+}
+
+}  // namespace
+
+ModelStructure recognise_structure(Graph& graph) {
+  const UseMap uses(graph);
+  for (Node& node : graph.nodes) node.stage.clear();
+  ModelStructure s;
+  std::vector<ValueId> block_inputs;
+  ValueId last_stream = kNoValue;
+  for (const Node& node : graph.nodes) {
+    if (node.op != Op::MultiHeadAttention) continue;
+    ValueId stream = kNoValue;
+    const Node* addition = closing_addition(graph, uses, node.outputs[0], &stream);
+    if (!addition)
+      return unrecognised(graph, fmt::format("no residual addition follows the attention '{}'", node.name));
+    if (block_inputs.empty()) {
+      s.heads = node.integer("heads", 0);
+      s.head_dim = node.integer("head_dim", 0);
+      s.width = last_extent(graph, stream);
+      s.tokens = fixed_extent(graph, stream, 1);
+    }
+    block_inputs.push_back(stream);
+    last_stream = addition->outputs[0];
+  }
+  if (block_inputs.empty()) return unrecognised(graph, "no attention was recognised");
+  const Node* closing = second_addition(graph, uses, last_stream);
+  if (!closing) return unrecognised(graph, "no MLP follows the last attention");
+
+  s.blocks = static_cast<int64_t>(block_inputs.size());
+  for (size_t i = 0; i < block_inputs.size(); ++i)
+    s.stages.push_back({i == 0 ? "patch_embed" : fmt::format("block.{}", i - 1), block_inputs[i]});
+  s.stages.push_back({fmt::format("block.{}", s.blocks - 1), closing->outputs[0]});
+  for (const Stage& stage : s.stages) mark_ancestors(graph, uses, stage.output, stage.name);
+  for (Node& node : graph.nodes)
+    if (node.stage.empty()) node.stage = "head";
+  s.stages.push_back({"head", graph.outputs.empty() ? kNoValue : graph.outputs[0]});
+  for (const Node& node : graph.nodes) {
+    if (node.op == Op::PatchEmbed) s.prefix_tokens = node.integer("prefix", 0);
+    if (node.op == Op::Linear && node.stage == "block.0" && node.input(3) == kNoValue && node.has("activation"))
+      s.mlp_width = linear_width(graph, node);
+  }
+  describe_head(graph, s);
+  return s;
+}
+
+}  // namespace vitrail

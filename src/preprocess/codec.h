@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the decoders of the single formats share; decode.cpp picks one by content.
+#pragma once
+
+#include <csetjmp>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <span>
+
+#include "vitrail/image.h"
+
+namespace vitrail::codec {
+
+using Bytes = std::span<const std::byte>;
+
+// Each decodes a whole file of its format. EXIF orientation is not applied yet: `orientation` receives it (1
+// to 8).
+Result<Image> decode_jpeg(Bytes file, int& orientation);
+Result<Image> decode_png(Bytes file, int& orientation);
+Result<Image> decode_webp(Bytes file, int& orientation);
+Result<Image> decode_bmp(Bytes file);
+Result<Image> decode_pnm(Bytes file);
+
+// Zeroed pixels of a plausible size. kBadInput for an empty or 1×1 picture and for decompression bombs: more
+// than kMaxImagePixels, or more pixels than `file_bytes` could hold at `max_pixels_per_byte` (0: no such
+// bound).
+Result<Image> new_image(int64_t width, int64_t height, size_t file_bytes, int64_t max_pixels_per_byte);
+
+// The orientation tag of a TIFF block as EXIF carries it, 1 when there is none or the block is damaged.
+int exif_orientation(Bytes tiff);
+
+// Where the error handler of a C codec jumps to, and why it did.
+struct Escape {
+  std::jmp_buf point;
+  char message[200] = "";
+
+  void note(const char* text) { std::snprintf(message, sizeof message, "%s", text); }
+};
+
+// Runs one step of a C codec; false when its error handler jumped. `step` must own nothing: between setjmp
+// and longjmp lie only it and C frames, so no destructor is skipped.
+template <class Step>
+bool guarded(Escape& escape, Step&& step) {
+  if (setjmp(escape.point) != 0) return false;
+  step();
+  return true;
+}
+
+inline const uint8_t* as_u8(Bytes bytes) { return reinterpret_cast<const uint8_t*>(bytes.data()); }
+
+}  // namespace vitrail::codec

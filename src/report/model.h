@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a report is made of: measurements and verifications, read from JSON (docs/report-schema.md).
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace vitrail::report {
+
+struct Layer {
+  std::string name, op, stage;
+  double median_us = 0;
+};
+
+struct Point {  // one batch size of one run
+  int64_t batch = 0;
+  int64_t streams = 1, threads = 1;
+  double mean_us = 0, median_us = 0, images_per_second = 0;
+  std::optional<double> p90_us, p95_us, p99_us, min_us, max_us, cv, gflops, peak_fraction;
+  std::optional<double> peak_rss_bytes, planned_bytes, iterations;
+  bool shortened = false;
+  std::vector<double> distribution_us;  // quantiles, ascending
+  std::vector<Layer> layers;
+};
+
+enum class Kind { kVitrail, kPyTorch, kPeer };
+
+// One row of the tables: one program at one setting over several batch sizes.
+struct Run {
+  std::string label;  // unique in a report
+  std::string runner, file, model, engine_hash, backend, precision, isa, timestamp, cpu;
+  int64_t cores = 0;
+  double memory_bytes = 0;
+  std::string kernel;
+  Kind kind = Kind::kVitrail;
+  std::vector<Point> points;  // by ascending batch, each batch once
+  std::vector<std::string> warnings;
+  nlohmann::json raw;  // as read
+
+  bool is_reference() const { return backend == "reference"; }
+  const Point* at(int64_t batch) const {
+    for (const Point& p : points) {
+      if (p.batch == batch) return &p;
+    }
+    return nullptr;
+  }
+};
+
+struct Compared {  // an output or a stage
+  std::string name;
+  std::optional<double> max_abs, mean_abs, max_rel, max_scaled, cosine, psnr, top1, top5;
+};
+
+struct Verification {
+  std::string file, model, engine_hash, backend, precision, reference, dataset, dataset_hash;
+  bool passed = false;
+  int64_t samples = 0;
+  std::optional<double> max_scaled, min_cosine;  // the tolerance
+  std::vector<Compared> outputs, stages;
+  std::vector<std::string> failures;
+  std::vector<std::string> batch_invariance;  // one sentence a batch size
+  nlohmann::json raw;
+};
+
+struct Data {
+  std::vector<Run> runs;
+  std::vector<Verification> verifications;
+};
+
+}  // namespace vitrail::report

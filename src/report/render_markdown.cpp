@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include "report/format.h"
+#include "report/render.h"
+
+namespace vitrail::report {
+
+std::string render_markdown(const Data& data, const Recommendation& r, const Tables& tables) {
+  std::string out =
+      "# Vitrail report: " + markdown(model_name(data)) + "\n\n**" + markdown(r.headline) + "**\n\n";
+  if (r.run) {
+    out += fmt::format("- Recommended batch: {} (smallest with {} of the best throughput)\n", r.batch,
+                       percent(kKneeShare));
+    out += fmt::format("- Best throughput: batch {}\n- Lowest latency: batch {}\n", r.throughput_batch,
+                       r.latency_batch);
+    out += fmt::format("- Verified: {}\n", r.verified == Verified::kPassed ? "passed" : "not verified");
+  }
+  for (const std::string& note : r.notes) out += "- " + markdown(note) + "\n";
+  out += "\n## Speed\n\n";
+  for (const Table& table : tables.protocol) out += to_markdown(table);
+  for (const Table& table : tables.percentiles) out += to_markdown(table);
+  out += "## Memory\n\n" + to_markdown(tables.memory);
+  out += "## Accuracy\n\n";
+  if (data.verifications.empty()) out += "Not measured.\n\n";
+  for (size_t i = 0; i < data.verifications.size(); ++i) {
+    out += markdown(verdict(data.verifications[i])) + "\n\n";
+    for (const std::string& failure : data.verifications[i].failures) out += "- " + markdown(failure) + "\n";
+    for (const Table& table : tables.accuracy[i]) out += to_markdown(table);
+  }
+  if (!tables.layers.empty()) out += "## Time by layer\n\n";
+  for (const Table& table : tables.layers) out += to_markdown(table);
+  out += "## Runs\n\n" + to_markdown(tables.runs);
+  for (const Run& run : data.runs)
+    for (const std::string& warning : run.warnings) out += "- " + markdown(run.label + ": " + warning) + "\n";
+  return out;
+}
+
+}  // namespace vitrail::report

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workflow/build.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "api/backends.h"
+#include "backends/reference/evaluate.h"
+#include "core/cancel.h"
+#include "core/error.h"
+#include "core/files.h"
+#include "engine/hash.h"
+#include "graph/cost.h"
+#include "preprocess/dataset.h"
+#include "vitrail/version.h"
+
+namespace vitrail {
+namespace {
+
+constexpr const char* kPreprocessKey = "vitrail.preprocess";
+constexpr const char* kLabelsKey = "vitrail.labels";
+constexpr size_t kMaxSidecarBytes = 16 << 20;
+
+// Height and width of the first image input, when they are fixed.
+void adopt_input_size(const Graph& graph, PreprocessContract& contract) {
+  if (graph.inputs.empty()) return;
+  const auto& shape = graph.value(graph.inputs[0]).shape;
+  if (!shape || shape->size() != 4 || !(*shape)[2].is_fixed() || !(*shape)[3].is_fixed()) return;
+  contract.height = static_cast<int>((*shape)[2].fixed);
+  contract.width = static_cast<int>((*shape)[3].fixed);
+}
+
+Status find_preprocess(const ModelOptions& options, ImportedModel& model) {
+  adopt_input_size(model.graph, model.preprocess);
+  std::string json, origin;
+  if (!options.preprocess_file.empty()) {
+    VTL_ASSIGN(json, read_file(options.preprocess_file, kMaxSidecarBytes));
+    origin = options.preprocess_file;
+  } else if (auto it = model.graph.metadata.find(kPreprocessKey); it != model.graph.metadata.end()) {
+    json = it->second;
+    origin = "the model's metadata";
+  } else {
+    model.warnings.push_back(fmt::format(
+        "no preprocessing is known: assuming shortest side to {} bicubic, centre crop, ImageNet mean and deviation; give "
+        "--preprocess FILE.json if the model was trained otherwise",
+        std::min(model.preprocess.height, model.preprocess.width)));
+    return {};
+  }
+  auto contract = parse_contract(json, model.preprocess);
+  if (!contract.ok()) return contract.status().with_context(origin);
+  const auto& shape = model.graph.value(model.graph.inputs[0]).shape;
+  if (shape && shape->size() == 4 &&
+      ((*shape)[2] != Dim::of(contract->height) || (*shape)[3] != Dim::of(contract->width)))
+    return bad_input("{}: prepares {}×{} images, but the model's input '{}' is {}", origin, contract->height,
+                     contract->width, model.graph.value(model.graph.inputs[0]).name, to_string(*shape));
+  model.preprocess = *contract;
+  model.preprocess_known = true;
+  return {};
+}
+
+Status find_labels(const ModelOptions& options, ImportedModel& model) {
+  if (!options.labels_file.empty()) {
+    VTL_ASSIGN(model.labels, load_labels(options.labels_file));
+  } else if (auto it = model.graph.metadata.find(kLabelsKey); it != model.graph.metadata.end()) {
+    const auto list = nlohmann::json::parse(it->second, nullptr, false);
+    if (!list.is_array()) return bad_input("the model's metadata '{}' is not a JSON array of names", kLabelsKey);
+    for (const auto& label : list) {
+      if (!label.is_string()) return bad_input("the model's metadata '{}' holds something else than names", kLabelsKey);
+      model.labels.push_back(label.get<std::string>());
+    }
+  }
+  if (model.labels.empty() || model.graph.outputs.empty()) return {};
+  const Value& output = model.graph.value(model.graph.outputs[0]);
+  if (output.shape && output.shape->size() == 2 &&
+      output.shape->back() != Dim::of(static_cast<int64_t>(model.labels.size())))
+    model.warnings.push_back(fmt::format("{} labels were given, but the output '{}' is {}", model.labels.size(),
+                                         output.name, to_string(*output.shape)));
+  return {};
+}
+
+// The batch size that the model was exported with; 0 when any will do.
+int64_t fixed_batch(const Graph& graph) {
+  for (ValueId id : graph.inputs) {
+    const auto& shape = graph.value(id).shape;
+    if (shape && !shape->empty() && !(*shape)[0].is_fixed()) return 0;
+  }
+  if (graph.inputs.empty() || !graph.value(graph.inputs[0]).shape || graph.value(graph.inputs[0]).shape->empty())
+    return 1;
+  return (*graph.value(graph.inputs[0]).shape)[0].fixed;
+}
+
+Result<std::vector<Profile>> choose_profiles(const Graph& graph, const std::vector<Profile>& wanted) {
+  const int64_t fixed = fixed_batch(graph);
+  if (wanted.empty()) return std::vector<Profile>{fixed ? Profile{fixed, fixed, fixed} : Profile{1, 8, 64}};
+  for (const Profile& p : wanted) {
+    if (p.min < 1 || p.min > p.opt || p.opt > p.max || p.max > 1 << 20)
+      return usage_error("--profile {}:{}:{}: needs 1 <= min <= opt <= max <= {}", p.min, p.opt, p.max, 1 << 20);
+    if (fixed && (p.min != fixed || p.max != fixed))
+      return usage_error("--profile {}:{}:{}: the model was exported for batch {} only; export it with a dynamic batch",
+                         p.min, p.opt, p.max, fixed);
+  }
+  return wanted;
+}
+
+// The share of the build that is done when each stage begins, from timings of ViT-B/16.
+struct StageClock {
+  const Progress& report;
+  Status at(std::string_view stage, double done) const {
+    if (cancel::requested()) return cancelled();
+    if (report) report(stage, done);
+    return {};
+  }
+};
+
+}  // namespace
+
+Result<ImportedModel> import_model(const std::string& path, const ModelOptions& options) {
+  ImportedModel model;
+  ImportReport report;
+  VTL_ASSIGN(model.graph, import_onnx(path, options.import, &report));
+  model.warnings = std::move(report.warnings);
+  VTL_TRY(simplify(model.graph, [](const Node& node, std::span<const Tensor* const> inputs) {
+    return evaluate_node(node, inputs);
+  }));
+  model.file_name = std::filesystem::path(path).filename().string();
+  VTL_ASSIGN(model.hash, hash_file(path));
+  model.parameters = parameter_count(model.graph);
+  VTL_TRY(find_preprocess(options, model));
+  VTL_TRY(find_labels(options, model));
+  return model;
+}
+
+Result<BuildOutcome> build_engine(const std::string& model_path, const std::string& engine_path,
+                                  const BuildOptions& options) {
+  const StageClock clock{options.progress};
+  const BackendRegistry backends = make_backends();
+  VTL_ASSIGN(const Backend* backend, backends.find(options.backend));
+  VTL_TRY(clock.at("import", 0));
+  VTL_ASSIGN(ImportedModel model, import_model(model_path, options.model));
+
+  BuildOutcome outcome;
+  outcome.warnings = std::move(model.warnings);
+  VTL_ASSIGN(outcome.info.profiles, choose_profiles(model.graph, options.profiles));
+  VTL_TRY(clock.at("passes", 0.35));
+  if (!backend->wants_fusion()) {
+    outcome.structure = recognise_structure(model.graph);
+  } else {
+    VTL_ASSIGN(outcome.structure, fuse(model.graph, &outcome.passes));
+  }
+
+  VTL_TRY(clock.at("compile", 0.5));
+  CompileOptions compile;
+  compile.precision = options.precision;
+  compile.progress = [&](double done) { (void)clock.at("compile", 0.5 + 0.25 * done); };
+  VTL_ASSIGN(outcome.info.layers, backend->compile(model.graph, compile));
+  for (size_t i = 0; i < outcome.info.layers.size(); ++i)
+    outcome.info.layers[i].flops_per_image = flops(model.graph, model.graph.nodes[i], 1);
+
+  VTL_TRY(clock.at("plan", 0.75));
+  for (const Profile& p : outcome.info.profiles) outcome.max_batch = std::max(outcome.max_batch, p.max);
+  auto graph = std::make_shared<Graph>(std::move(model.graph));
+  VTL_ASSIGN(const auto program, backend->load(graph, {}));
+  VTL_ASSIGN(outcome.plan, program->plan(outcome.max_batch, options.threads));
+  if (outcome.plan.total() > options.workspace_bytes)
+    return resource_error("--workspace {} is too small: batch {} needs {} bytes ({} MiB); give at least --workspace {} "
+                          "or a profile with a smaller maximum",
+                          options.workspace_bytes, outcome.max_batch, outcome.plan.total(),
+                          (outcome.plan.total() >> 20) + 1, outcome.plan.total());
+
+  VTL_TRY(clock.at("write", 0.8));
+  EngineInfo& info = outcome.info;
+  info.producer = fmt::format("vitrail {}", version());
+  info.model_name = model.file_name;
+  info.model_hash = model.hash;
+  info.backend = options.backend;
+  info.precision = options.precision;
+  info.workspace_bytes = options.workspace_bytes;
+  info.preprocess = model.preprocess;
+  info.labels = std::move(model.labels);
+  VTL_ASSIGN(outcome.hash, write_engine(engine_path, info, *graph));
+  std::error_code error;
+  outcome.file_bytes = static_cast<int64_t>(std::filesystem::file_size(engine_path, error));
+  VTL_TRY(clock.at("done", 1));
+  return outcome;
+}
+
+}  // namespace vitrail

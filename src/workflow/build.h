@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a model file to an engine file: import, passes, backend, write.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "import/onnx/import.h"
+#include "passes/pipeline.h"
+#include "runtime/backend.h"
+
+namespace vitrail {
+
+// Called with the stage under way and the share of the whole that is done, in [0, 1].
+using Progress = std::function<void(std::string_view stage, double done)>;
+
+struct ImportedModel {
+  Graph graph;                         // simplified: the model's own arithmetic, shapes known
+  std::string file_name;               // without folder
+  std::string hash;                    // XXH3-128 of the model file
+  int64_t parameters = 0;
+  PreprocessContract preprocess;
+  bool preprocess_known = false;       // from the model's metadata or the caller; else the ImageNet defaults
+  std::vector<std::string> labels;
+  std::vector<std::string> warnings;
+};
+
+struct ModelOptions {
+  ImportOptions import;
+  std::string preprocess_file;         // overrides the model's metadata
+  std::string labels_file;
+};
+
+// Imports and simplifies. The preprocessing comes from `preprocess_file`, else from the model's metadata key
+// "vitrail.preprocess", else ImageNet's with the height and width of the model's input (and a warning).
+Result<ImportedModel> import_model(const std::string& path, const ModelOptions& options);
+
+struct BuildOptions {
+  ModelOptions model;
+  std::string backend = "cpu";
+  std::string precision = "fp32";
+  std::vector<Profile> profiles;       // empty: 1:8:64, or the model's own batch size when that is fixed
+  int64_t workspace_bytes = int64_t{1} << 30;
+  int threads = 1;                     // that the memory plan is made for
+  Progress progress;
+};
+
+struct BuildOutcome {
+  EngineInfo info;
+  std::string hash;                    // of the engine file
+  int64_t file_bytes = 0;
+  ModelStructure structure;
+  std::vector<PassReport> passes;
+  MemoryPlan plan;                     // at the largest batch
+  int64_t max_batch = 1;
+  std::vector<std::string> warnings;
+};
+
+// Writes `engine_path` atomically. The same model and options give the same bytes.
+Result<BuildOutcome> build_engine(const std::string& model_path, const std::string& engine_path,
+                                  const BuildOptions& options);
+
+}  // namespace vitrail

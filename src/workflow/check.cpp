@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workflow/check.h"
+
+#include <algorithm>
+#include <map>
+
+#include "backends/reference/backend.h"
+#include "core/error.h"
+#include "workflow/open.h"
+#include "workflow/samples.h"
+
+namespace vitrail {
+namespace {
+
+// Keeps copies of the values that were asked for.
+class Tap : public Observer {
+ public:
+  Tap(const Graph& graph, std::span<const std::string> names) : graph_(graph), names_(names) {}
+  bool wants_values() const override { return !names_.empty(); }
+  void on_value(ValueId id, const TensorView& content) override {
+    const std::string& name = graph_.value(id).name;
+    if (std::find(names_.begin(), names_.end(), name) == names_.end()) return;
+    Tensor copy(content.dtype, content.shape);
+    std::copy_n(static_cast<const std::byte*>(content.data), content.bytes(), static_cast<std::byte*>(copy.mutable_data()));
+    kept.push_back({name, std::move(copy)});
+  }
+  std::vector<NamedTensor> kept;
+
+ private:
+  const Graph& graph_;
+  std::span<const std::string> names_;
+};
+
+// One side of the comparison: a program with a context of its own.
+struct Side {
+  std::shared_ptr<const Graph> graph;
+  std::shared_ptr<const Program> program;
+  std::unique_ptr<Context> context;
+
+  static Result<std::shared_ptr<Side>> make(std::shared_ptr<const Graph> graph, std::shared_ptr<const Program> program,
+                                            int64_t max_batch, int threads) {
+    auto side = std::make_shared<Side>();
+    side->graph = std::move(graph);
+    side->program = std::move(program);
+    ContextOptions options;
+    options.max_batch = max_batch;
+    options.threads = threads;
+    // A check must not fail for want of workspace: it takes what it needs.
+    options.workspace_bytes = INT64_MAX;
+    VTL_ASSIGN(side->context, side->program->create_context(options));
+    return side;
+  }
+
+  Result<SubjectValues> run(std::span<const NamedTensor> inputs, std::span<const std::string> values) const {
+    std::vector<TensorView> views;
+    for (ValueId id : graph->inputs) {
+      const std::string& name = graph->value(id).name;
+      const auto it = std::find_if(inputs.begin(), inputs.end(), [&](const NamedTensor& t) { return t.name == name; });
+      if (it == inputs.end()) return bad_input("no sample for the input '{}'", name);
+      if (it->tensor.dtype() != graph->value(id).dtype ||
+          it->tensor.shape() != at_batch(*graph->value(id).shape, it->tensor.rank() ? it->tensor.dim(0) : 1))
+        return bad_input("input '{}' is {}{}, the sample {}{}", name, dtype_name(graph->value(id).dtype),
+                         to_string(*graph->value(id).shape), dtype_name(it->tensor.dtype()), to_string(it->tensor.shape()));
+      views.push_back(it->tensor.view());
+    }
+    const int64_t batch = views.empty() || views[0].shape.empty() ? 1 : views[0].shape[0];
+    SubjectValues result;
+    std::vector<MutableTensorView> outputs;
+    for (ValueId id : graph->outputs)
+      result.outputs.push_back({graph->value(id).name, Tensor(graph->value(id).dtype, at_batch(*graph->value(id).shape, batch))});
+    for (NamedTensor& t : result.outputs) outputs.push_back(t.tensor.mutable_view());
+    Tap tap(*graph, values);
+    VTL_TRY(context->run(batch, views, outputs, &tap));
+    result.values = std::move(tap.kept);
+    return result;
+  }
+};
+
+VerifySubject subject_of(std::shared_ptr<Side> side, std::string name) {
+  return {std::move(name), [side = std::move(side)](std::span<const NamedTensor> inputs, std::span<const std::string> values) {
+            return side->run(inputs, values);
+          }};
+}
+
+Result<SampleSource> samples_for(const CheckOptions& options, const Graph& graph, const PreprocessContract& contract) {
+  if (!options.images.empty()) return image_samples(graph, contract, options.images);
+  if (!options.inputs.empty()) return file_samples(graph, options.inputs);
+  return random_samples(graph, options.random);
+}
+
+// `count` of the samples, evenly spread.
+SampleSource spread(SampleSource all, int64_t count) {
+  if (count >= all.count) return all;
+  SampleSource some;
+  some.count = count;
+  some.description = fmt::format("{}, {} of them", all.description, count);
+  some.load = [all, count](int64_t index) { return all.load(index * all.count / count); };
+  return some;
+}
+
+}  // namespace
+
+Result<VerifyReport> check_engine(const std::string& engine_path, const std::string& model_path,
+                                  const CheckOptions& options) {
+  VTL_ASSIGN(const OpenedEngine opened, open_engine(engine_path, {options.isa, options.threads}));
+  const EngineInfo& info = opened.engine->info;
+  VTL_ASSIGN(ImportedModel model, import_model(model_path, options.model));
+  const auto graph = std::make_shared<const Graph>(std::move(model.graph));
+  const auto reference = make_reference_backend();
+  VTL_ASSIGN(const auto reference_program, reference->load(graph, {}));
+
+  std::vector<int64_t> batches;
+  for (int64_t b : options.batches)
+    for (const Profile& p : info.profiles)
+      if (b >= p.min && b <= p.max && std::find(batches.begin(), batches.end(), b) == batches.end()) batches.push_back(b);
+  if (batches.empty()) batches.push_back(info.profiles.empty() ? 1 : info.profiles.front().min);
+  const int64_t largest = *std::max_element(batches.begin(), batches.end());
+  VTL_ASSIGN(auto got, Side::make(opened.engine->graph, opened.program, largest, options.threads));
+  VTL_ASSIGN(auto want, Side::make(graph, reference_program, batches.front(), options.threads));
+
+  Graph fused = *opened.engine->graph;
+  std::vector<StagePoint> stages;
+  for (const Stage& stage : recognise_structure(fused).stages)
+    if (stage.output != kNoValue) stages.push_back({stage.name, fused.value(stage.output).name});
+
+  VTL_ASSIGN(SampleSource samples, samples_for(options, *graph, info.preprocess));
+  if (options.max_samples > 0) samples = spread(std::move(samples), options.max_samples);
+  VerifyOptions verify_options;
+  verify_options.tolerance = options.tolerance;
+  verify_options.batches = batches;
+  verify_options.reference_batch = batches.front();
+  verify_options.progress = options.progress;
+  VTL_ASSIGN(VerifyReport report, verify(subject_of(got, fmt::format("{} {} ({})", info.backend, info.precision, opened.isa)),
+                                         subject_of(want, "reference backend"), samples, stages, verify_options));
+  report.model = info.model_name;
+  report.engine_hash = opened.engine->hash;
+  report.precision = info.precision;
+  report.backend = info.backend;
+  report.isa = opened.isa;
+  if (model.hash != info.model_hash) {
+    report.passed = false;
+    report.failures.push_back(fmt::format("the engine was built from another file: {} has hash {}, the engine names {}",
+                                          model_path, model.hash, info.model_hash));
+  }
+  return report;
+}
+
+}  // namespace vitrail

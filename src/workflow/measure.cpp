@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workflow/measure.h"
+
+#include "backends/cpu/kernels/kernels.h"
+#include "core/error.h"
+#include "vitrail/version.h"
+#include "workflow/open.h"
+#include "workflow/samples.h"
+
+namespace vitrail {
+namespace {
+
+// Inputs and outputs of one stream at one batch size.
+struct Buffers {
+  std::vector<NamedTensor> inputs, outputs;
+  std::vector<NamedView> input_views;
+  std::vector<NamedMutableView> output_views;
+
+  static Result<Buffers> make(const Graph& graph, int64_t batch) {
+    Buffers b;
+    const SampleSource random = random_samples(graph, batch);
+    for (ValueId id : graph.inputs)
+      b.inputs.push_back({graph.value(id).name, Tensor(graph.value(id).dtype, at_batch(*graph.value(id).shape, batch))});
+    for (int64_t i = 0; i < batch; ++i) {
+      VTL_ASSIGN(const auto sample, random.load(i));
+      for (size_t k = 0; k < sample.size(); ++k) {
+        const Tensor& row = sample[k].tensor;
+        if (row.bytes() * static_cast<size_t>(i + 1) <= b.inputs[k].tensor.bytes())
+          std::copy_n(static_cast<const std::byte*>(row.data()), row.bytes(),
+                      static_cast<std::byte*>(b.inputs[k].tensor.mutable_data()) + row.bytes() * static_cast<size_t>(i));
+      }
+    }
+    for (ValueId id : graph.outputs)
+      b.outputs.push_back({graph.value(id).name, Tensor(graph.value(id).dtype, at_batch(*graph.value(id).shape, batch))});
+    for (const NamedTensor& t : b.inputs) b.input_views.push_back({t.name, t.tensor.view()});
+    for (NamedTensor& t : b.outputs) b.output_views.push_back({t.name, t.tensor.mutable_view()});
+    return b;
+  }
+};
+
+}  // namespace
+
+Status measure_engine(const std::string& engine_path, MeasureOptions options, BenchReport& report) {
+  VTL_ASSIGN(const OpenedEngine opened, open_engine(engine_path, {options.isa, options.bench.threads}));
+  const EngineInfo& info = opened.engine->info;
+  options.bench.peak_gflops = cpu::measure_fma_peak_gflops(options.bench.threads * options.bench.streams);
+
+  BenchSubject subject;
+  subject.layers = info.layers;
+  subject.model = info.model_name;
+  subject.engine_hash = opened.engine->hash;
+  subject.backend = info.backend;
+  subject.precision = info.precision;
+  subject.isa = opened.isa;
+  subject.runner = fmt::format("vitrail {}", version());
+  subject.planned_bytes = [&](int64_t batch) {
+    const auto plan = opened.program->plan(batch, options.bench.threads);
+    return plan.ok() ? plan->total() : 0;
+  };
+  // A session for each configuration, so that its memory is that of this batch size alone.
+  std::shared_ptr<Session> session;
+  subject.prepare = [&](int64_t batch, int streams) -> Result<BenchSubject::Run> {
+    session.reset();
+    SessionOptions session_options;
+    session_options.streams = streams;
+    session_options.threads = options.bench.threads;
+    session_options.max_batch = batch;
+    session_options.workspace_bytes = options.workspace_bytes;
+    VTL_ASSIGN(session, Session::create(opened.engine, opened.program, session_options));
+    auto buffers = std::make_shared<std::vector<Buffers>>();
+    for (int i = 0; i < streams; ++i) {
+      VTL_ASSIGN(Buffers b, Buffers::make(*opened.engine->graph, batch));
+      buffers->push_back(std::move(b));
+    }
+    return BenchSubject::Run([session, buffers](int stream, Observer* observer) {
+      Buffers& b = (*buffers)[static_cast<size_t>(stream)];
+      return session->run(b.input_views, b.output_views, observer);
+    });
+  };
+  return run_bench(subject, options.bench, report);
+}
+
+}  // namespace vitrail

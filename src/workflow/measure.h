@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "bench/bench.h"
+
+namespace vitrail {
+
+struct MeasureOptions {
+  BenchOptions bench;       // its peak_gflops is filled in
+  std::string isa;
+  int64_t workspace_bytes = 0;  // 0: the cap of the build
+};
+
+// Benchmarks an engine on random inputs. `report` holds what was finished when this fails or is interrupted.
+Status measure_engine(const std::string& engine_path, MeasureOptions options, BenchReport& report);
+
+}  // namespace vitrail

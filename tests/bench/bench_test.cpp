@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/bench.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/cancel.h"
+#include "core/error.h"
+#include "core/memory_usage.h"
+
+namespace vitrail {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+using testing::Not;
+
+// An engine of two layers, 3 and 1 GFLOP an image, that takes 2 ms an image on a clock of its own.
+class Bench : public testing::Test {
+ protected:
+  void SetUp() override {
+    cancel::reset();
+    options.clock = [this] { return now; };
+    options.batches = {1, 4};
+    options.warm_up = 1;
+    options.iterations = 10;
+    options.peak_gflops = 4000;
+    subject.model = "m.onnx";
+    subject.engine_hash = "abc";
+    subject.backend = "cpu";
+    subject.precision = "fp32";
+    subject.isa = "avx2";
+    subject.runner = "vitrail test";
+    subject.layers = {{"qkv", "Linear", "block.0", "gemm", "fp32", {}, 3e9},
+                      {"norm", "LayerNormalization", "block.0", "ln", "fp32", {}, 1e9}};
+    subject.planned_bytes = [](int64_t batch) { return batch * 1000; };
+    subject.prepare = [this](int64_t batch, int) -> Result<BenchSubject::Run> {
+      return BenchSubject::Run([this, batch](int, Observer* observer) {
+        ++runs;
+        if (runs == interrupt_at) cancel::request();
+        if (runs == fail_at) return bad_input("layer qkv: NaN");
+        now += batch * 2'000'000;
+        if (observer && observer->wants_times()) {
+          observer->on_layer(0, 1500.0 * static_cast<double>(batch));
+          observer->on_layer(1, 500.0 * static_cast<double>(batch));
+          observer->on_layer(99, 1.0);  // not a layer of the engine
+        }
+        return Status();
+      });
+    };
+  }
+  void TearDown() override { cancel::reset(); }
+
+  int64_t now = 0;
+  int64_t runs = 0, fail_at = -1, interrupt_at = -1;
+  BenchSubject subject;
+  BenchOptions options;
+  BenchReport report;
+};
+
+TEST_F(Bench, DerivesEveryFigureFromTheClock) {
+  ASSERT_TRUE(run_bench(subject, options, report).ok());
+  ASSERT_EQ(report.results.size(), 2u);
+  const BenchResult& r = report.results[1];
+  EXPECT_EQ(r.batch, 4);
+  EXPECT_EQ(r.iterations, 10);
+  EXPECT_DOUBLE_EQ(r.latency.mean, 8000);
+  EXPECT_DOUBLE_EQ(r.latency.p99, 8000);
+  EXPECT_DOUBLE_EQ(r.images_per_second, 500);
+  EXPECT_EQ(r.planned_bytes, 4000);
+  EXPECT_DOUBLE_EQ(*r.gflops, 2000);  // 500 images/s × 4 GFLOP
+  EXPECT_DOUBLE_EQ(*r.peak_fraction, 0.5);
+  EXPECT_GT(r.peak_rss_bytes, 1 << 20);
+  EXPECT_EQ(r.distribution_us.size(), 10u);
+  EXPECT_TRUE(r.layers.empty());
+  EXPECT_EQ(report.label, "fp32 (cpu)");
+  EXPECT_EQ(runs, 22);
+}
+
+TEST_F(Bench, LayersAreTimedInAPassOfTheirOwn) {
+  options.layers = true;
+  ASSERT_TRUE(run_bench(subject, options, report).ok());
+  const BenchResult& r = report.results[1];
+  EXPECT_EQ(r.iterations, 10);  // the layer pass is not among them
+  ASSERT_EQ(r.layers.size(), 2u);
+  EXPECT_EQ(r.layers[0].name, "qkv");
+  EXPECT_DOUBLE_EQ(r.layers[0].median_us, 6000);
+  EXPECT_DOUBLE_EQ(r.layers[0].share, 0.75);
+  EXPECT_DOUBLE_EQ(r.layers[0].gflops, 2000);  // 3 GFLOP × 4 images in 6 ms
+  EXPECT_THAT(layer_table(r), HasSubstr("qkv"));
+  EXPECT_THAT(layer_table(r, 1), HasSubstr("and 1 more"));
+}
+
+TEST_F(Bench, TheTimeLimitIsForTheWholeRunAndSaid) {
+  options.iterations = 1000;
+  options.max_seconds = 0.2;
+  ASSERT_TRUE(run_bench(subject, options, report).ok());
+  EXPECT_LE(now, 220'000'000);
+  EXPECT_GE(now, 190'000'000);
+  for (const BenchResult& r : report.results) {
+    EXPECT_TRUE(r.shortened);
+    EXPECT_GT(r.iterations, 5);
+  }
+  EXPECT_THAT(report.warnings, Contains(HasSubstr("of 1000 iterations")));
+  EXPECT_THAT(to_table(report), HasSubstr("(shortened)"));
+}
+
+TEST_F(Bench, TimeThatAQuickConfigurationLeavesGoesToTheNext) {
+  options.iterations = 20;  // batch 1 needs 42 ms of its 150, so batch 4 gets 258 and needs 168
+  options.max_seconds = 0.3;
+  ASSERT_TRUE(run_bench(subject, options, report).ok());
+  EXPECT_FALSE(report.results[1].shortened);
+}
+
+TEST_F(Bench, AnInterruptionKeepsPartialResults) {
+  interrupt_at = 11 + 1 + 3;  // the third timed batch of the second configuration
+  EXPECT_EQ(run_bench(subject, options, report).code(), Code::kCancelled);
+  EXPECT_TRUE(report.cancelled);
+  ASSERT_EQ(report.results.size(), 2u);
+  EXPECT_EQ(report.results[1].iterations, 3);
+  EXPECT_TRUE(to_json(report)["cancelled"]);
+}
+
+TEST_F(Bench, AFailureNamesTheBatchAndKeepsTheOthers) {
+  fail_at = 12;
+  const Status status = run_bench(subject, options, report);
+  EXPECT_EQ(status.code(), Code::kBadInput);
+  EXPECT_EQ(status.message(), "batch 4: layer qkv: NaN");
+  EXPECT_EQ(report.results.size(), 1u);
+}
+
+TEST_F(Bench, WarnsOfSpreadTooFewIterationsAndTooManyThreads) {
+  options.threads = 100'000;
+  options.batches = {1};
+  subject.prepare = [this](int64_t, int) -> Result<BenchSubject::Run> {
+    return BenchSubject::Run([this](int, Observer*) {
+      now += ++runs % 2 ? 1'000'000 : 2'000'000;
+      return Status();
+    });
+  };
+  ASSERT_TRUE(run_bench(subject, options, report).ok());
+  EXPECT_THAT(report.warnings, Contains(HasSubstr("spread by 33.3 %")));
+  EXPECT_THAT(report.warnings, Contains(HasSubstr("too few for a p99")));
+  EXPECT_THAT(report.warnings, Contains(HasSubstr("100000 threads")));
+}
+
+TEST_F(Bench, UnknownFlopsAndPeakAreNullNotZero) {
+  subject.layers.clear();
+  ASSERT_TRUE(run_bench(subject, options, report).ok());
+  EXPECT_TRUE(to_json(report)["results"][0]["gflops"].is_null());
+  EXPECT_TRUE(to_json(report)["results"][0]["peak_fraction"].is_null());
+}
+
+TEST_F(Bench, NonsenseIsAUsageError) {
+  options.batches = {};
+  EXPECT_EQ(run_bench(subject, options, report).code(), Code::kUsage);
+  options.batches = {1, 0};
+  EXPECT_EQ(run_bench(subject, options, report).code(), Code::kUsage);
+  EXPECT_EQ(runs, 0);
+}
+
+TEST_F(Bench, JsonHasTheKeysThatOthersBuildOn) {
+  options.layers = true;
+  ASSERT_TRUE(run_bench(subject, options, report).ok());
+  const auto json = to_json(report);
+  for (const char* key : {"model", "engine_hash", "backend", "precision", "isa", "machine", "timestamp",
+                          "peak_gflops", "results", "warnings", "label", "runner", "kind", "schema"})
+    EXPECT_TRUE(json.contains(key)) << key;
+  for (const char* key : {"cpu", "cores", "isa_flags", "memory_bytes", "kernel", "governor"})
+    EXPECT_TRUE(json["machine"].contains(key)) << key;
+  for (const char* key :
+       {"batch",         "streams", "threads",       "mean_us",    "median_us",         "p90_us",
+        "p95_us",        "p99_us",  "min_us",        "max_us",     "images_per_second", "peak_rss_bytes",
+        "planned_bytes", "gflops",  "peak_fraction", "iterations", "warm_up",           "cv",
+        "shortened",     "layers"})
+    EXPECT_TRUE(json["results"][0].contains(key)) << key;
+  EXPECT_EQ(json["results"][1]["batch"], 4);
+  EXPECT_EQ(json["results"][1]["mean_us"], 8000);
+  for (const char* key : {"name", "op", "stage", "kernel", "precision", "median_us", "share", "gflops"})
+    EXPECT_TRUE(json["results"][0]["layers"][0].contains(key)) << key;
+}
+
+TEST_F(Bench, JsonTextSurvivesANameThatIsNotUtf8) {
+  subject.model = "\xff\xfe.onnx";
+  ASSERT_TRUE(run_bench(subject, options, report).ok());
+  EXPECT_TRUE(nlohmann::json::accept(to_json_text(report)));
+}
+
+TEST_F(Bench, ExportedTimesHaveTheKeysOfTrtexec) {
+  ASSERT_TRUE(run_bench(subject, options, report).ok());
+  const auto rows = export_times(report);
+  ASSERT_EQ(rows.size(), 20u);
+  for (const char* key :
+       {"startEnqMs", "endEnqMs", "startH2dMs", "endH2dMs", "startComputeMs", "endComputeMs", "startD2hMs",
+        "endD2hMs", "h2dMs", "computeMs", "d2hMs", "latencyMs"})
+    EXPECT_TRUE(rows[0].contains(key)) << key;
+  EXPECT_EQ(rows[0]["startComputeMs"], 0.0);
+  EXPECT_EQ(rows[1]["startComputeMs"], 2.0);
+  EXPECT_EQ(rows[19]["latencyMs"], 8.0);
+  EXPECT_EQ(rows[19]["h2dMs"], 0.0);
+}
+
+TEST(MemoryUsage, ThePeakRisesWithTouchedPagesAndFallsWithAReset) {
+  if (!reset_peak_rss()) GTEST_SKIP() << "/proc/self/clear_refs is not writable here";
+  const int64_t before = peak_rss_bytes();
+  {
+    std::vector<char> block(64 << 20, 1);
+    ASSERT_EQ(block[12345], 1);
+  }
+  EXPECT_GE(peak_rss_bytes(), before + (60 << 20));
+  ASSERT_TRUE(reset_peak_rss());
+  EXPECT_LT(peak_rss_bytes(), before + (30 << 20));
+}
+
+TEST(ThisMachine, KnowsItself) {
+  const Machine machine = this_machine();
+  EXPECT_GE(machine.cores, 1);
+  EXPECT_GT(machine.memory_bytes, 1 << 20);
+  EXPECT_THAT(machine.kernel, HasSubstr("Linux"));
+  EXPECT_EQ(utc_timestamp().size(), 20u);
+}
+
+}  // namespace
+}  // namespace vitrail

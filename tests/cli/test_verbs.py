@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Words, JSON keys, files and exit statuses that users and other programs rely on."""
+import json
+import subprocess
+
+import numpy
+import pytest
+from conftest import BINARY
+
+VERBS = ["inspect", "build", "run", "verify", "bench", "report", "optimize", "explain", "completion"]
+BENCH_KEYS = {"batch", "streams", "threads", "mean_us", "median_us", "p90_us", "p95_us", "p99_us", "min_us", "max_us",
+              "images_per_second", "peak_rss_bytes", "planned_bytes", "gflops", "peak_fraction"}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help(vitrail, verb):
+    assert verb in vitrail(verb, "--help").stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion_offers_verbs_and_options(vitrail, shell):
+    script = vitrail("completion", shell).stdout
+    assert all(verb in script for verb in VERBS) and "--max-seconds" in script
+    if shell == "bash":
+        probe = script + "\nCOMP_WORDS=(vitrail bench --max) COMP_CWORD=2\n_vitrail\necho ${COMPREPLY[@]}"
+        assert subprocess.run(["bash", "-c", probe], capture_output=True, text=True).stdout.strip() == "--max-seconds"
+
+
+def test_build_is_reproducible_and_prints_its_hash(vitrail, tiny, tmp_path):
+    first = vitrail.json("build", tiny, "-o", tmp_path / "a.vtl")
+    second = vitrail.json("build", tiny, "-o", tmp_path / "b.vtl")
+    assert first["hash"] == second["hash"]
+    assert (tmp_path / "a.vtl").read_bytes() == (tmp_path / "b.vtl").read_bytes()
+    assert all(layer["precision"] == "float32" for layer in first["layers"])
+    text = vitrail("build", tiny, "-o", tmp_path / "c.vtl").stdout
+    assert first["hash"] in text and "Memory plan" in text
+
+
+def test_workspace_is_a_cap_and_the_error_names_one_that_works(vitrail, tiny, tmp_path):
+    error = vitrail("build", tiny, "-o", tmp_path / "e.vtl", "--workspace", "64KiB", "--profile", "1:8:64", expect=2).stderr
+    needed = error.split("give at least --workspace ")[1].split()[0]
+    vitrail("build", tiny, "-o", tmp_path / "e.vtl", "--workspace", needed, "--profile", "1:8:64")
+    assert not vitrail("build", tiny, "-o", tmp_path / "f.vtl", "--workspace", str(int(needed) - 64), "--profile", "1:8:64", expect=2).stdout
+
+
+def test_bench_json(vitrail, engine, tmp_path):
+    out = tmp_path / "bench.json"
+    vitrail("bench", engine, "--batch", "1,4", "--warm-up", 2, "--iterations", 20, "--streams", 2, "--threads", 1,
+            "--json", out, "--export-times", tmp_path / "times.json", "--layers")
+    report = json.loads(out.read_text())
+    assert [r["batch"] for r in report["results"]] == [1, 4]
+    for r in report["results"]:
+        assert BENCH_KEYS <= set(r)
+        assert r["min_us"] <= r["median_us"] <= r["p90_us"] <= r["p95_us"] <= r["p99_us"] <= r["max_us"]
+        assert 0 < r["peak_fraction"] < 1.1 and r["planned_bytes"] > 0 and r["streams"] == 2
+        assert r["layers"] and abs(sum(layer["share"] for layer in r["layers"]) - 1) < 1e-6
+    times = json.loads((tmp_path / "times.json").read_text())
+    assert len(times) == 2 * 2 * 20 and {"startComputeMs", "endComputeMs", "latencyMs"} <= set(times[0])
+
+
+def test_max_seconds_says_that_it_shortened(vitrail, engine):
+    report = vitrail.json("bench", engine, "--batch", "1", "--iterations", 1000000, "--max-seconds", 1)
+    assert report["results"][0]["shortened"] and report["results"][0]["iterations"] < 1000000
+
+
+def test_batch_outside_the_profile(vitrail, engine, tmp_path):
+    x = tmp_path / "x.npy"
+    numpy.save(x, numpy.zeros((9, 3, 32, 32), numpy.float32))
+    error = vitrail("run", engine, "--input", f"input={x}", expect=3).stderr
+    assert "9" in error and "1:2:8" in error
+
+
+def test_verify_certifies_and_fails_out_of_tolerance(vitrail, engine, tiny, tmp_path):
+    copy = tmp_path / "copy.vtl"
+    copy.write_bytes(engine.read_bytes())
+    report = vitrail.json("verify", copy, "--reference", tiny, "--random", 2, "--certify")
+    assert report["passed"] and {"name", "max_abs", "mean_abs", "max_rel", "cosine", "top1_agreement", "top5_agreement"} <= set(report["outputs"][0])
+    assert [s["name"] for s in report["stages"]] or report["stages"]
+    assert vitrail.json("explain", copy)["certified"]
+    vitrail.json("verify", copy, "--reference", tiny, "--random", 1, "--max-scaled-error", "1e-12", expect=1)
+
+
+def test_verify_notices_another_model(vitrail, engine, exports):
+    other = next(p for p in sorted(exports.glob("*layer_scale*ts17*.onnx")))
+    vitrail("verify", engine, "--reference", other, "--random", 1, expect=1)
+
+
+def test_images_in_classes_out(vitrail, engine, pictures):
+    results = vitrail.json("run", engine, "--image", pictures, "--top", 3)["results"]
+    assert len(results) == 3
+    for r in results:
+        scores = [c["score"] for c in r["top"]]
+        assert len(scores) == 3 and scores == sorted(scores, reverse=True)
+
+
+def test_map_is_written_as_a_picture(vitrail, exports, pictures, tmp_path):
+    from PIL import Image
+
+    engine = tmp_path / "d.vtl"
+    vitrail("build", next(p for p in sorted(exports.glob("decoder*.onnx"))), "-o", engine)
+    vitrail("run", engine, "--image", pictures / "class0/picture.png", "--output", f"output={tmp_path}/map.png")
+    assert Image.open(tmp_path / "map.png").size == (32, 32)
+    vitrail("run", engine, "--image", pictures, "--output", f"output={tmp_path}/maps.png")
+    assert len(list(tmp_path.glob("maps.*.png"))) == 3
+
+
+def test_optimize_leaves_engine_and_report(vitrail, tiny, pictures, tmp_path):
+    text = vitrail("optimize", tiny, "--images", pictures, "-o", tmp_path / "out", "--batch", "1,8", "--max-seconds", 4).stdout
+    for name in ("engine.vtl", "bench.json", "verify.json", "report.json", "report.md", "report.html"):
+        assert (tmp_path / "out" / name).stat().st_size > 0
+    assert "images/s" in text
+    html = (tmp_path / "out/report.html").read_text()
+    assert "<svg" in html and "http://" not in html.replace("http://www.w3.org", "") and "https://" not in html
+    vitrail("report", tmp_path / "out/bench.json", tmp_path / "out/verify.json", "-o", tmp_path / "again")
+    assert (tmp_path / "again/report.md").read_text() == (tmp_path / "out/report.md").read_text()
+
+
+def test_preprocessing_contract_is_checked(vitrail, tiny, tmp_path):
+    contract = tmp_path / "p.json"
+    contract.write_text('{"height": 48, "width": 48}')
+    assert "48" in vitrail("build", tiny, "-o", tmp_path / "e.vtl", "--preprocess", contract, expect=3).stderr
+    assert "no preprocessing is known" in vitrail("build", tiny, "-o", tmp_path / "e.vtl").stderr
+
+
+def test_progress_goes_to_stderr_and_json_to_stdout(vitrail, tiny, tmp_path):
+    done = subprocess.run([BINARY, "build", tiny, "-o", tmp_path / "e.vtl", "--json"], capture_output=True, text=True)
+    assert isinstance(json.loads(done.stdout), dict)
