@@ -36,7 +36,7 @@ std::string to_table(const BenchReport& report) {
   }
   out += table.str();
   for (const std::string& warning : report.warnings) out += fmt::format("warning: {}\n", warning);
-  return out;
+  return printable(std::move(out));
 }
 
 std::string layer_table(const BenchResult& result, size_t rows) {

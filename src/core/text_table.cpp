@@ -10,18 +10,21 @@ size_t width(const std::string& text) {
   return static_cast<size_t>(std::ranges::count_if(text, [](unsigned char c) { return (c & 0xC0) != 0x80; }));
 }
 
+}  // namespace
+
 std::string printable(std::string text) {
   for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';
+    if ((static_cast<unsigned char>(c) < 0x20 && c != '\n') || c == 0x7F) c = '?';
   }
   return text;
 }
 
-}  // namespace
-
 void TextTable::add_row(std::vector<std::string> cells) {
   cells.resize(header_.size());
-  for (std::string& cell : cells) cell = printable(std::move(cell));
+  for (std::string& cell : cells) {
+    cell = printable(std::move(cell));
+    std::ranges::replace(cell, '\n', ' ');
+  }
   rows_.push_back(std::move(cells));
 }
 

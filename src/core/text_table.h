@@ -6,8 +6,12 @@
 
 namespace vitrail {
 
-// Columns aligned for a terminal: the first to the left, the others to the right. Widths count code points,
-// and control characters in a cell come out as '?', so that a name in a model cannot drive the terminal.
+// The text with '?' for control characters other than a line's end, so that a name in a model cannot drive
+// the terminal.
+std::string printable(std::string text);
+
+// Columns aligned for a terminal: the first to the left, the others to the right. Widths count code points;
+// cells are made printable.
 class TextTable {
  public:
   explicit TextTable(std::vector<std::string> header) : header_(std::move(header)) {}

@@ -22,12 +22,21 @@ bool is_patch_convolution(const Graph& graph, const Node& conv) {
          (conv.input(2) == kNoValue || graph.is_constant(conv.input(2)));
 }
 
-// Conv → Reshape [N, C, P] → Transpose [N, P, C].
+// The convolution behind Conv → Reshape [N, C, P] → Transpose or Conv → Transpose [N, h, w, C] → Reshape.
+const Node* convolution_of_tokens(const Matcher& match, const Node& node) {
+  const auto permutes = [](const Node* n, const std::vector<int64_t>& perm) {
+    return n && n->op == Op::Transpose && n->integers("perm") == perm;
+  };
+  const Node* before = match.producer(node.input(0));
+  if (!before) return nullptr;
+  const bool flattened = before->op == Op::Reshape && permutes(&node, {0, 2, 1});
+  const bool permuted = node.op == Op::Reshape && permutes(before, {0, 2, 3, 1});
+  return flattened || permuted ? match.producer(before->input(0), Op::Conv) : nullptr;
+}
+
 bool match_tokens(Graph& graph, const Matcher& match, Node& node) {
-  if (node.op != Op::Transpose || node.integers("perm") != std::vector<int64_t>{0, 2, 1}) return false;
-  const Node* flatten = match.producer(node.input(0));
-  if (!flatten || (flatten->op != Op::Reshape && flatten->op != Op::Flatten)) return false;
-  const Node* conv = match.producer(flatten->input(0), Op::Conv);
+  if (node.op != Op::Transpose && node.op != Op::Reshape) return false;
+  const Node* conv = convolution_of_tokens(match, node);
   if (!conv || !is_patch_convolution(graph, *conv)) return false;
   const auto& grid = graph.value(conv->outputs[0]).shape;     // [N, C, h, w]
   const auto& tokens = graph.value(node.outputs[0]).shape;    // [N, P, C]

@@ -7,73 +7,96 @@
 namespace vitrail {
 namespace {
 
-// Row-major strides; none when an inner extent depends on the batch.
-std::optional<std::vector<int64_t>> contiguous(const SymShape& shape) {
-  std::vector<int64_t> strides(shape.size());
+// A view on its way through a chain: every axis is a list of strided factors, outermost first, so that merging axes is
+// always possible and a later split undoes it ([N,H,S,D] → [N·H,S,D] → … → [N,H,D,S], as PyTorch 2 exports attention).
+struct Factor {
+  Dim extent;
+  int64_t stride;
+};
+struct Walk {
+  std::vector<std::vector<Factor>> axes;
+  int64_t offset = 0;
+  double scale = 1;
+
+  // The factor of an axis that has not been merged; null otherwise.
+  Factor* whole(size_t axis) { return axes[axis].size() == 1 ? &axes[axis][0] : nullptr; }
+};
+
+// The row-major view of a whole value; none when an inner extent depends on the batch.
+std::optional<Walk> contiguous(const SymShape& shape) {
+  Walk walk;
+  walk.axes.resize(shape.size());
   int64_t next = 1;
   for (size_t i = shape.size(); i-- > 0;) {
-    strides[i] = next;
+    walk.axes[i] = {{shape[i], next}};
     if (i > 0 && !shape[i].is_fixed()) return std::nullopt;
     next *= shape[i].fixed;
   }
-  return strides;
+  return walk;
 }
 
-// Batch sizes are compared at one large prime; the symbolic extents are then compared as well.
-constexpr int64_t kProbe = 1000003;
-
-// Splits and merges axes as a Reshape does, where the strides allow it (NumPy's no-copy reshape).
-bool reshape(StridedView& view, const SymShape& target) {
-  SymShape from;
-  std::vector<int64_t> from_strides;
-  for (size_t i = 0; i < view.shape.size(); ++i)
-    if (view.shape[i] != Dim::of(1)) {
-      from.push_back(view.shape[i]);
-      from_strides.push_back(view.strides[i]);
-    }
-  std::vector<int64_t> strides(target.size(), 0);
-  size_t i = 0, j = 0;
-  while (i < from.size()) {
-    while (j < target.size() && target[j] == Dim::of(1)) ++j;
-    if (j == target.size()) return false;
-    const size_t i0 = i, j0 = j;
-    Dim a = from[i++], b = target[j++];
-    while (!(a == b)) {
-      const bool grow_a = a.at(kProbe) < b.at(kProbe);
-      if (grow_a ? i == from.size() : j == target.size()) return false;
-      const auto product = grow_a ? multiply(a, from[i++]) : multiply(b, target[j++]);
-      if (!product) return false;
-      (grow_a ? a : b) = *product;
-    }
-    for (size_t k = i0; k + 1 < i; ++k)
-      if (!from[k + 1].is_fixed() || from_strides[k] != from_strides[k + 1] * from[k + 1].fixed) return false;
-    int64_t stride = from_strides[i - 1];
-    for (size_t k = j; k-- > j0;) {
-      strides[k] = stride;
-      if (k > j0 && !target[k].is_fixed()) return false;
-      stride *= target[k].fixed;
+// Hands the factors, in order, to the new axes; one that is too large for an axis is split.
+bool reshape(Walk& walk, const SymShape& target) {
+  std::vector<Factor> left;  // innermost first
+  for (size_t i = walk.axes.size(); i-- > 0;)
+    for (size_t k = walk.axes[i].size(); k-- > 0;)
+      if (walk.axes[i][k].extent != Dim::of(1)) left.push_back(walk.axes[i][k]);
+  std::vector<std::vector<Factor>> axes(target.size());
+  for (size_t i = 0; i < target.size(); ++i) {
+    Dim wanted = target[i];
+    while (wanted != Dim::of(1)) {
+      if (left.empty()) return false;
+      Factor f = left.back();
+      left.pop_back();
+      if (const auto rest = divide(wanted, f.extent); rest && multiply(*rest, f.extent) == wanted) {
+        wanted = *rest;
+      } else {
+        const auto inner = divide(f.extent, wanted);
+        if (!inner || !inner->is_fixed() || multiply(*inner, wanted) != f.extent) return false;
+        left.push_back({*inner, f.stride});
+        f = {wanted, f.stride * inner->fixed};
+        wanted = Dim::of(1);
+      }
+      axes[i].push_back(f);
     }
   }
-  for (; j < target.size(); ++j)
-    if (target[j] != Dim::of(1)) return false;
-  view.shape = target;
-  view.strides = std::move(strides);
-  return true;
+  walk.axes = std::move(axes);
+  return left.empty();
 }
 
-bool transpose(StridedView& view, const Node& node) {
-  const size_t rank = view.shape.size();
+// The strides of the axes; none when one is merged of factors that do not move as one.
+std::optional<StridedView> finish(const Walk& walk, ValueId source) {
+  StridedView view;
+  view.source = source;
+  view.offset = walk.offset;
+  view.scale = walk.scale;
+  for (const auto& axis : walk.axes) {
+    Factor whole{Dim::of(1), 0};
+    for (const Factor& f : axis) {
+      if (whole.extent == Dim::of(1)) {
+        whole = f;
+        continue;
+      }
+      const auto product = multiply(whole.extent, f.extent);
+      if (!product || !f.extent.is_fixed() || whole.stride != f.stride * f.extent.fixed) return std::nullopt;
+      whole = {*product, f.stride};
+    }
+    view.shape.push_back(whole.extent);
+    view.strides.push_back(whole.stride);
+  }
+  return view;
+}
+
+bool transpose(Walk& walk, const Node& node) {
+  const size_t rank = walk.axes.size();
   std::vector<int64_t> perm = node.integers("perm");
   if (perm.empty()) {
     perm.resize(rank);
     std::iota(perm.rbegin(), perm.rend(), 0);
   }
   if (perm.size() != rank) return false;
-  const StridedView old = view;
-  for (size_t i = 0; i < rank; ++i) {
-    view.shape[i] = old.shape[static_cast<size_t>(perm[i])];
-    view.strides[i] = old.strides[static_cast<size_t>(perm[i])];
-  }
+  const auto old = walk.axes;
+  for (size_t i = 0; i < rank; ++i) walk.axes[i] = old[static_cast<size_t>(perm[i])];
   return true;
 }
 
@@ -90,32 +113,33 @@ const std::vector<Dim>* fixed_integers(const Graph& graph, ValueId id, size_t co
   return &*graph.value(id).integers;
 }
 
-bool gather(StridedView& view, const Graph& graph, const Node& node) {
-  const auto axis = axis_of(node.integer("axis", 0), view.shape.size());
+bool gather(Walk& walk, const Graph& graph, const Node& node) {
+  const auto axis = axis_of(node.integer("axis", 0), walk.axes.size());
   const auto* index = fixed_integers(graph, node.input(1), 1);
-  if (!axis || !index || !graph.value(node.input(1)).shape->empty()) return false;
+  const Factor* factor = axis ? walk.whole(*axis) : nullptr;
+  if (!factor || !index || !graph.value(node.input(1)).shape->empty()) return false;
   int64_t i = (*index)[0].fixed;
   if (i < 0) {
-    if (!view.shape[*axis].is_fixed()) return false;
-    i += view.shape[*axis].fixed;
+    if (!factor->extent.is_fixed()) return false;
+    i += factor->extent.fixed;
   }
-  view.offset += i * view.strides[*axis];
-  view.shape.erase(view.shape.begin() + static_cast<std::ptrdiff_t>(*axis));
-  view.strides.erase(view.strides.begin() + static_cast<std::ptrdiff_t>(*axis));
+  walk.offset += i * factor->stride;
+  walk.axes.erase(walk.axes.begin() + static_cast<std::ptrdiff_t>(*axis));
   return true;
 }
 
 // Output `made` of a Split: the extents of the earlier outputs are the offset.
-bool split(StridedView& view, const Graph& graph, const Node& node, ValueId made) {
-  const auto axis = axis_of(node.integer("axis", 0), view.shape.size());
-  if (!axis) return false;
+bool split(Walk& walk, const Graph& graph, const Node& node, ValueId made) {
+  const auto axis = axis_of(node.integer("axis", 0), walk.axes.size());
+  Factor* factor = axis ? walk.whole(*axis) : nullptr;
+  if (!factor) return false;
   int64_t start = 0;
   for (ValueId output : node.outputs) {
     const auto& shape = output == kNoValue ? std::nullopt : graph.value(output).shape;
     if (!shape || !(*shape)[*axis].is_fixed()) return false;
     if (output == made) {
-      view.shape[*axis] = (*shape)[*axis];
-      view.offset += start * view.strides[*axis];
+      factor->extent = (*shape)[*axis];
+      walk.offset += start * factor->stride;
       return true;
     }
     start += (*shape)[*axis].fixed;
@@ -123,42 +147,43 @@ bool split(StridedView& view, const Graph& graph, const Node& node, ValueId made
   return false;
 }
 
-bool slice(StridedView& view, const Graph& graph, const Node& node) {
+bool slice(Walk& walk, const Graph& graph, const Node& node) {
   const auto& shape = graph.value(node.outputs[0]).shape;
   const auto* starts = fixed_integers(graph, node.input(1), 1);
   const auto* axes = fixed_integers(graph, node.input(3), 1);
-  const auto* steps = node.input(4) == kNoValue ? nullptr : fixed_integers(graph, node.input(4), 1);
+  const auto* steps = fixed_integers(graph, node.input(4), 1);
   if (!shape || !starts || !axes || (node.input(4) != kNoValue && (!steps || (*steps)[0] != Dim::of(1)))) return false;
-  const auto axis = axis_of((*axes)[0].fixed, view.shape.size());
-  if (!axis) return false;
+  const auto axis = axis_of((*axes)[0].fixed, walk.axes.size());
+  Factor* factor = axis ? walk.whole(*axis) : nullptr;
+  if (!factor) return false;
   int64_t start = (*starts)[0].fixed;
   if (start < 0) {
-    if (!view.shape[*axis].is_fixed()) return false;
-    start = std::max<int64_t>(0, start + view.shape[*axis].fixed);
+    if (!factor->extent.is_fixed()) return false;
+    start = std::max<int64_t>(0, start + factor->extent.fixed);
   }
-  view.offset += start * view.strides[*axis];
-  view.shape[*axis] = (*shape)[*axis];
+  walk.offset += start * factor->stride;
+  factor->extent = (*shape)[*axis];
   return true;
 }
 
-bool apply(StridedView& view, const Graph& graph, const Matcher& match, const Node& node, ValueId made) {
+bool apply(Walk& walk, const Graph& graph, const Matcher& match, const Node& node, ValueId made) {
   const auto& shape = graph.value(made).shape;
   switch (node.op) {
     case Op::Identity: return true;
     case Op::Reshape:
     case Op::Squeeze:
     case Op::Unsqueeze:
-    case Op::Flatten: return shape && reshape(view, *shape);
-    case Op::Transpose: return transpose(view, node);
-    case Op::Gather: return gather(view, graph, node);
-    case Op::Split: return split(view, graph, node, made);
-    case Op::Slice: return slice(view, graph, node);
+    case Op::Flatten: return shape && reshape(walk, *shape);
+    case Op::Transpose: return transpose(walk, node);
+    case Op::Gather: return gather(walk, graph, node);
+    case Op::Split: return split(walk, graph, node, made);
+    case Op::Slice: return slice(walk, graph, node);
     case Op::Mul:
     case Op::Div: {
       const bool first = node.op == Op::Mul && match.scalar(node.input(0)).has_value();
       const auto s = match.scalar(node.input(first ? 0 : 1));
       if (!s || shape != graph.value(node.input(first ? 1 : 0)).shape) return false;
-      view.scale *= node.op == Op::Mul ? *s : 1 / *s;
+      walk.scale *= node.op == Op::Mul ? *s : 1 / *s;
       return true;
     }
     default: return false;
@@ -189,17 +214,11 @@ std::optional<StridedView> trace_view(const Graph& graph, const Matcher& match, 
   // Try the farthest source first; where a step cannot be a view, start after it.
   size_t start = chain.size();
   while (start-- > 0) {
-    StridedView view;
-    view.source = chain[start];
-    if (!graph.value(view.source).shape) return std::nullopt;
-    view.shape = *graph.value(view.source).shape;
-    const auto strides = contiguous(view.shape);
-    if (!strides) continue;
-    view.strides = *strides;
-    bool viewed = true;
-    for (size_t i = start; i-- > 0 && viewed;)
-      viewed = apply(view, graph, match, *match.producer(chain[i]), chain[i]);
-    if (viewed) return view;
+    if (!graph.value(chain[start]).shape) return std::nullopt;
+    auto walk = contiguous(*graph.value(chain[start]).shape);
+    for (size_t i = start; i-- > 0 && walk;)
+      if (!apply(*walk, graph, match, *match.producer(chain[i]), chain[i])) walk.reset();
+    if (auto view = walk ? finish(*walk, chain[start]) : std::nullopt) return view;
   }
   return std::nullopt;
 }

@@ -60,7 +60,7 @@ void mark_ancestors(Graph& graph, const UseMap& uses, ValueId id, const std::str
 }
 
 void describe_head(const Graph& graph, ModelStructure& s) {
-  s.pooling = "none";
+  if (s.pooling.empty()) s.pooling = "none";
   s.head = "none";
   for (const Node& node : graph.nodes) {
     if (node.stage != "head") continue;
@@ -69,8 +69,8 @@ void describe_head(const Graph& graph, ModelStructure& s) {
           (node.op == Op::Gather || fixed_extent(graph, node.outputs[0], 1) == 1))
         s.pooling = "class token";
     }
-    if (node.op == Op::ReduceMean) s.pooling = "mean";
-    if (node.op == Op::Linear && s.head == "none") s.head = fmt::format("linear [{}]", linear_width(graph, node));
+    if (node.op == Op::ReduceMean && s.pooling == "none") s.pooling = "mean";
+    if (node.op == Op::Linear && s.head != "convolutional") s.head = fmt::format("linear [{}]", linear_width(graph, node));
     if (node.op == Op::Conv || node.op == Op::ConvTranspose) s.head = "convolutional";
   }
 }
@@ -95,6 +95,11 @@ ModelStructure recognise_structure(Graph& graph) {
     if (node.op != Op::MultiHeadAttention) continue;
     ValueId stream = kNoValue;
     const Node* addition = closing_addition(graph, uses, node.outputs[0], &stream);
+    // After the blocks an attention may pool the tokens (SigLIP's MAP head); it belongs to the head.
+    if (!addition && !block_inputs.empty()) {
+      s.pooling = "attention";
+      break;
+    }
     if (!addition)
       return unrecognised(graph, fmt::format("no residual addition follows the attention '{}'", node.name));
     if (block_inputs.empty()) {

@@ -22,9 +22,10 @@ std::string grouped(std::string text) {
 
 std::string number(double value, int digits) {
   if (!std::isfinite(value)) return "–";
+  if (value == 0) return "0";
   const double size = std::abs(value);
-  const int whole = size < 1 ? 1 : static_cast<int>(std::floor(std::log10(size))) + 1;
-  const int extra = size > 0 && size < 0.1 ? static_cast<int>(-std::floor(std::log10(size))) - 1 : 0;
+  const int whole = size < 1 ? 0 : static_cast<int>(std::floor(std::log10(size))) + 1;
+  const int extra = size < 0.1 ? static_cast<int>(-std::floor(std::log10(size))) - 1 : 0;
   std::string text = fmt::format("{:.{}f}", value, std::clamp(digits - whole + std::min(extra, 9), 0, 12));
   return grouped(std::move(text));
 }

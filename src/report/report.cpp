@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/text_table.h"
 #include "report/format.h"
 #include "report/read.h"
 #include "report/render.h"
@@ -39,7 +40,7 @@ std::string render_text(const Data& data, const Recommendation& r, const Tables&
   for (const Table& table : tables.protocol) out += to_text(table) + "\n";
   for (const Verification& v : data.verifications) out += verdict(v) + "\n";
   for (const std::string& note : r.notes) out += "note: " + note + "\n";
-  return out + "\n" + r.headline + "\n";
+  return printable(out + "\n" + r.headline + "\n");
 }
 
 }  // namespace

@@ -160,7 +160,7 @@ std::string to_table(const VerifyReport& report) {
                   report.passed ? "passed" : "FAILED", report.subject, report.reference, report.samples,
                   report.samples == 1 ? "" : "s", report.dataset, report.tolerance.max_scaled,
                   report.tolerance.min_cosine);
-  return out;
+  return printable(std::move(out));
 }
 
 }  // namespace vitrail

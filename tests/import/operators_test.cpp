@@ -27,7 +27,7 @@ TEST_F(Operators, UnknownOnesAreAllListedWithTheWayOut) {
   const auto graph = import(m);
   ASSERT_FALSE(graph.ok());
   EXPECT_EQ(graph.status().code(), Code::kBadInput);
-  const std::string& message = graph.status().message();
+  const std::string message = graph.status().message();
   for (const char* part :
        {"3 operators", "Frobnicate (domain ai.onnx, opset 17): 2 layers, the first is 'odd_1'",
         "Gelu (domain com.microsoft, opset 1): 1 layer, the first is 'fused'", "MultiHeadAttention",
@@ -189,7 +189,7 @@ TEST_F(Functions, ThatUnfoldBeyondAllBoundsAreAnError) {
     auto& leaf = add_function(m, "F20");
     if (!empty) body(leaf, "Relu", {"a"}, {"b"});
     const auto start = std::chrono::steady_clock::now();
-    expect_error(m, {"unfold"});
+    expect_error(m, {"unfold", "200000 layers"});
     EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60));
   }
 }

@@ -154,6 +154,7 @@ TEST_F(Tensors, WhoseSizeDoesNotFitTheirShapeAreAnError) {
   for (const auto& dims : std::vector<std::vector<int64_t>>{{3},
                                                             {1},
                                                             {-2},
+                                                            {-1, -2},
                                                             {int64_t{1} << 62, 8},
                                                             {0, int64_t{1} << 62, int64_t{1} << 62},
                                                             {int64_t{1} << 32, int64_t{1} << 32, 2},

@@ -11,6 +11,7 @@
 
 #include "report/format.h"
 #include "report/plots.h"
+#include "report/svg.h"
 #include "report/table.h"
 #include "sample_runs.h"
 #include "xml_check.h"
@@ -208,11 +209,11 @@ TEST(NiceTicks, AreRoundAndCover) {
 TEST(Format, Numbers) {
   EXPECT_EQ(number(1234.5), "1,234");  // ties to even
   EXPECT_EQ(number(12.345), "12.3");
-  EXPECT_EQ(number(0.12345), "0.12");
-  EXPECT_EQ(number(0.0012345), "0.0012");
+  EXPECT_EQ(number(0.12345), "0.123");
+  EXPECT_EQ(number(0.0012345), "0.00123");
   EXPECT_EQ(number(1234567), "1,234,567");
   EXPECT_EQ(number(-1234), "-1,234");
-  EXPECT_EQ(number(0), "0.00");
+  EXPECT_EQ(number(0), "0");
   EXPECT_EQ(number(1.0 / 0.0), "–");
   EXPECT_EQ(tick_text(0), "0");
   EXPECT_EQ(tick_text(2.5), "2.5");

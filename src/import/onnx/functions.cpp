@@ -71,8 +71,8 @@ class Inliner {
 
   // Appends the node to out_, or what it stands for.
   Status expand(NodeProto&& node, int depth) {
-    if (++steps_ > kMaxSteps || copied_ > kMaxBytes)
-      return bad_input("its functions unfold to more than {} layers or {} bytes", kMaxSteps, kMaxBytes);
+    if (++steps_ > kMaxSteps) return bad_input("its functions unfold to more than {} layers", kMaxSteps);
+    if (copied_ > kMaxBytes) return bad_input("its functions unfold to more than {} bytes", kMaxBytes);
     const auto found = functions_.find({node.domain(), node.op_type()});
     if (found == functions_.end()) {
       out_.Add(std::move(node));

@@ -81,9 +81,11 @@ class ResizeStep : public Step {
     args_.out_height = extent(graph, y_, 2).fixed;
     args_.out_width = extent(graph, y_, 3).fixed;
     args_.coordinates = *coordinates_of(node);
-    if (graph.is_constant(node.input(2)) && graph.constant(node.input(2)).count() == 4) {
-      args_.scale_h = graph.constant(node.input(2)).as<float>()[2];
-      args_.scale_w = graph.constant(node.input(2)).as<float>()[3];
+    // One scale for each axis that is resized: all four, or height and width (see refuse_resize).
+    if (const ValueId id = node.input(2); graph.is_constant(id) && graph.constant(id).count() >= 2) {
+      const auto scales = graph.constant(id).as<float>().last(2);
+      args_.scale_h = scales[0];
+      args_.scale_w = scales[1];
     }
   }
   int64_t scratch_bytes(int64_t batch, int threads) const override {
@@ -144,7 +146,8 @@ std::string refuse_resize(const Graph& graph, const Node& node) {
   if (!coordinates_of(node))
     return fmt::format("coordinates {}", node.text("coordinate_transformation_mode", "half_pixel"));
   if (node.integer("antialias", 0) || node.integer("exclude_outside", 0)) return "antialias or exclude_outside";
-  if (node.has("axes")) return "axes";
+  const auto axes = node.integers("axes");
+  if (!axes.empty() && axes != std::vector<int64_t>{2, 3}) return "axes other than height and width";
   const SymShape &in = *graph.value(node.input(0)).shape, &out = *graph.value(node.outputs[0]).shape;
   return in[0] == out[0] && in[1] == out[1] ? "" : "resizes the batch or the channels";
 }

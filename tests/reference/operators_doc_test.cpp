@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// docs/operators.md is made from ops.def and the notes below: run this test with VTL_UPDATE_DOCS=1 to write
+// it anew.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <climits>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include "graph/graph.h"
+
+namespace vitrail {
+namespace {
+
+struct Note {
+  const char* types;
+  const char* text;
+};
+
+const std::map<std::string_view, Note> kNotes = {
+    {"Abs", {"number", ""}},
+    {"Ceil", {"float", ""}},
+    {"Cos", {"float", ""}},
+    {"Erf", {"float", ""}},
+    {"Exp", {"float", ""}},
+    {"Floor", {"float", ""}},
+    {"Gelu", {"float", "`approximate` none, tanh, or Vitrail's quick = x · sigmoid(1.702 x)"}},
+    {"HardSigmoid", {"float", ""}},
+    {"HardSwish", {"float", ""}},
+    {"LeakyRelu", {"float", ""}},
+    {"Log", {"float", ""}},
+    {"Neg", {"number", "integers wrap around"}},
+    {"Not", {"bool", ""}},
+    {"Reciprocal", {"float", ""}},
+    {"Relu", {"number", ""}},
+    {"Round", {"float", "ties to even"}},
+    {"Sigmoid", {"float", ""}},
+    {"Sign", {"number", ""}},
+    {"Sin", {"float", ""}},
+    {"Softplus", {"float", ""}},
+    {"Sqrt", {"float", ""}},
+    {"Tanh", {"float", ""}},
+    {"Clip", {"number", ""}},
+    {"Cast", {"any", "to integers: towards zero, saturating, NaN to 0"}},
+    {"CastLike", {"any", "as Cast"}},
+    {"Identity", {"any", ""}},
+    {"Dropout", {"any", "inference only"}},
+    {"Add", {"number", "integers wrap around"}},
+    {"And", {"bool", ""}},
+    {"Div", {"number", "integers towards zero; an integer divisor of 0 is an error"}},
+    {"Equal", {"number, bool", ""}},
+    {"Greater", {"number", ""}},
+    {"GreaterOrEqual", {"number", ""}},
+    {"Less", {"number", ""}},
+    {"LessOrEqual", {"number", ""}},
+    {"Max", {"number", "NaN wins"}},
+    {"Min", {"number", "NaN wins"}},
+    {"Mod", {"number", "an integer divisor of 0 is an error"}},
+    {"Mul", {"number", "integers wrap around"}},
+    {"Or", {"bool", ""}},
+    {"Pow", {"number", "the exponent may be of another type"}},
+    {"Sub", {"number", "integers wrap around"}},
+    {"Where", {"any", ""}},
+    {"ArgMax", {"number", "NaN wins"}},
+    {"ReduceL2", {"number", ""}},
+    {"ReduceMax", {"number, bool", "NaN wins"}},
+    {"ReduceMean", {"number", ""}},
+    {"ReduceMin", {"number, bool", "NaN wins"}},
+    {"ReduceProd", {"number", ""}},
+    {"ReduceSum", {"number", ""}},
+    {"ReduceSumSquare", {"number", ""}},
+    {"Concat", {"any", ""}},
+    {"Constant", {"any", "`value`, `value_int(s)`, `value_float(s)`"}},
+    {"ConstantOfShape", {"any", ""}},
+    {"DepthToSpace", {"any", ""}},
+    {"Expand", {"any", ""}},
+    {"Flatten", {"any", ""}},
+    {"Gather", {"any", "indices int32 or int64"}},
+    {"Pad", {"any", "constant, edge, reflect, wrap; negative pads crop"}},
+    {"Range", {"number", ""}},
+    {"Reshape", {"any", "the shape is input 1, or attribute `shape` (at most one -1)"}},
+    {"Resize", {"number", "nearest, linear, cubic; all coordinate modes, antialias, aspect-ratio policies"}},
+    {"Shape", {"any", ""}},
+    {"Size", {"any", ""}},
+    {"Slice", {"any", ""}},
+    {"SpaceToDepth", {"any", ""}},
+    {"Split", {"any", ""}},
+    {"Squeeze", {"any", ""}},
+    {"Tile", {"any", ""}},
+    {"Transpose", {"any", ""}},
+    {"Unsqueeze", {"any", ""}},
+    {"AveragePool", {"float", "any number of spatial axes"}},
+    {"BatchNormalization", {"float", "inference only"}},
+    {"Conv", {"float", "any number of spatial axes"}},
+    {"ConvTranspose", {"float", "any number of spatial axes"}},
+    {"Gemm", {"float", ""}},
+    {"GlobalAveragePool", {"float", "any number of spatial axes"}},
+    {"LayerNormalization", {"float", "the first output only"}},
+    {"LogSoftmax", {"float", "along one axis"}},
+    {"MatMul", {"number", ""}},
+    {"MaxPool", {"number", "without indices; any number of spatial axes"}},
+    {"Softmax", {"float", "along one axis"}},
+    {"Linear", {"float", "own, see below"}},
+    {"MultiHeadAttention", {"float", "own, see below"}},
+    {"PatchEmbed", {"float", "own, see below"}},
+};
+
+constexpr const char* kHead =
+    R"(<!-- Made by tests/reference/operators_doc_test.cpp from src/graph/ops.def; VTL_UPDATE_DOCS=1 writes it anew. -->
+# Operators
+
+What the graph may hold and the reference backend runs. Names, attributes and defaults are those of
+[ONNX](https://onnx.ai/onnx/operators/) in its newest form (axes, splits and pads as inputs); a model of an older opset
+is restated when it is imported. *float* is float16, bfloat16, float32 and float64; *number* adds all integers; *any*
+adds bool. 16-bit floats compute in float32 and round once; every sum runs in float64.
+
+| operator | inputs | outputs | types | notes |
+|---|---|---|---|---|
+)";
+
+constexpr const char* kTail = R"(
+## Vitrail's own
+
+Made by the passes out of ONNX operators; `?` marks an optional input.
+
+**Linear**(x [‥,K], W [K,N], b [N]?, residual [‥,N]?) → [‥,N]
+
+    y = activation(x · W + b) + residual
+
+`activation`: none (default), relu, gelu, gelu_tanh, gelu_quick, silu, sigmoid, tanh.
+
+**MultiHeadAttention**(q [B,Sq,Cq], k [B,Sk,Ck], v [B,Sk,Cv], mask?) → [B, Sq, heads · v_head_dim]
+
+    y[b,i,h] = Σj softmaxj(scale · ⟨Q[b,i,h], K[b,j,h]⟩ + mask[b,h,i,j]) · V[b,j,h]
+
+Head h of a source is its columns `offset + h · dim` to `offset + (h + 1) · dim`, so that q, k and v may be one packed
+tensor. The mask is added and broadcasts to [B, heads, Sq, Sk]. Attributes: `heads`, `head_dim`, `v_head_dim` (default
+head_dim), `q_offset`, `k_offset`, `v_offset` (default 0), `scale` (default 1/√head_dim).
+
+**PatchEmbed**(x [B,C,H,W], W [OC,C,kh,kw], bias [OC]?, table [prefix + P, OC]?) → [B, prefix + P, OC]
+
+    y[b,t]          = table[t]                                    for t < prefix (class token, registers)
+    y[b,prefix + p] = ⟨W, patch p of x[b]⟩ + bias + table[prefix + p]
+
+Patches do not overlap and are counted along rows, P = ⌊H/kh⌋ · ⌊W/kw⌋. Attributes: `strides` (equal to the kernel),
+`prefix` (default 0).
+)";
+
+std::string range(int least, int most) {
+  if (least == most) return std::to_string(least);
+  return most == INT_MAX ? fmt::format("{} or more", least) : fmt::format("{} to {}", least, most);
+}
+
+std::string document() {
+  std::string text = kHead;
+  for (const OpInfo& op : all_ops()) {
+    const auto note = kNotes.find(op.name);
+    EXPECT_NE(note, kNotes.end()) << op.name << " has no note here";
+    if (note == kNotes.end()) continue;
+    text += fmt::format("| {} | {} | {} | {} | {} |\n", op.name, range(op.min_inputs, op.max_inputs),
+                        range(1, op.max_outputs), note->second.types, note->second.text);
+  }
+  return text + kTail;
+}
+
+TEST(OperatorsDoc, IsUpToDate) {
+  const std::string path = VTL_SOURCE_DIR "/docs/operators.md", wanted = document();
+  if (std::getenv("VTL_UPDATE_DOCS")) std::ofstream(path) << wanted;
+  std::ifstream file(path);
+  std::stringstream found;
+  found << file.rdbuf();
+  EXPECT_EQ(found.str(), wanted) << "run this test with VTL_UPDATE_DOCS=1";
+}
+
+}  // namespace
+}  // namespace vitrail
