@@ -23,7 +23,8 @@ int main(int argc, char** argv) {
       continue;
     }
     std::printf("%s\n", argv[i]);
-    for (const auto& c : *classes) std::printf("  %5.1f %%  %4d  %s\n", 100 * c.score, c.index, c.label.c_str());
+    for (const auto& c : *classes)
+      std::printf("  %5.1f %%  %4d  %s\n", 100 * c.score, c.index, c.label.c_str());
   }
   return exit_status;
 }

@@ -4,14 +4,15 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=${1:?usage: test.sh PRESET}
 python=$(scripts/test_env.sh)
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/vitrail"
 export VTL_PYTHON="$python"
-export VTL_EXPORTS="${XDG_CACHE_HOME:-$HOME/.cache}/vitrail/exports"
-export VTL_ONNX_NODE_TESTS
-VTL_ONNX_NODE_TESTS=$("$python" -c 'import onnx.backend.test as t, os; print(os.path.join(os.path.dirname(t.__file__), "data", "node"))')
 export VTL_BINARY="$PWD/build/$preset/bin/vitrail"
+export VTL_EXPORTS="$cache/exports" VTL_DEMO="$cache/demo" VTL_ONNX_NODE_TESTS="$cache/onnx_node_tests"
+
 python3 scripts/check_layers.py
-scripts/fetch_demo.sh "${XDG_CACHE_HOME:-$HOME/.cache}/vitrail/demo"
-export VTL_DEMO="${XDG_CACHE_HOME:-$HOME/.cache}/vitrail/demo"
-"$python" tests/tools/export_timm.py "$VTL_EXPORTS"
+# Models and expectations, made once and kept outside the checkout.
+scripts/fetch_demo.sh "$VTL_DEMO"
+"$python" tests/tools/export_timm.py "$VTL_EXPORTS" >/dev/null
+"$python" tests/reference/onnx_node_tests.py src/graph/ops.def "$VTL_ONNX_NODE_TESTS"
 ctest --preset "$preset" -j "$(nproc)"
 "$python" -m pytest -q tests/cli

@@ -45,7 +45,8 @@ class [[nodiscard]] Status {
   std::string message_;
 };
 
-// A value or the reason why there is none. Reading the value of a failed result is undefined; test ok() first.
+// A value or the reason why there is none. Reading the value of a failed result is undefined; test ok()
+// first.
 template <class T>
 class [[nodiscard]] Result {
  public:
@@ -73,8 +74,8 @@ class [[nodiscard]] Result {
 #define VTL_CONCAT(a, b) VTL_CONCAT_INNER(a, b)
 
 // Returns the failure of `expr` (a Status) from the enclosing function.
-#define VTL_TRY(expr)                                         \
-  do {                                                        \
+#define VTL_TRY(expr)                                                               \
+  do {                                                                              \
     if (::vitrail::Status vtl_status = (expr); !vtl_status.ok()) return vtl_status; \
   } while (false)
 

@@ -15,18 +15,31 @@ namespace vitrail {
 
 // Element types, with the names of NumPy. kUndefined marks a value whose type is not known yet.
 enum class DType : uint8_t {
-  kUndefined, kF32, kF64, kF16, kBF16, kI8, kU8, kI16, kU16, kI32, kU32, kI64, kU64, kBool,
+  kUndefined,
+  kF32,
+  kF64,
+  kF16,
+  kBF16,
+  kI8,
+  kU8,
+  kI16,
+  kU16,
+  kI32,
+  kU32,
+  kI64,
+  kU64,
+  kBool,
 };
 
-size_t dtype_size(DType dtype);             // bytes of one element; 0 for kUndefined
-std::string_view dtype_name(DType dtype);   // "float32", "int64", …
+size_t dtype_size(DType dtype);                // bytes of one element; 0 for kUndefined
+std::string_view dtype_name(DType dtype);      // "float32", "int64", …
 DType dtype_from_name(std::string_view name);  // kUndefined when the name is not known
 
 // Extents, outermost first. A scalar has no extents.
 using Shape = std::vector<int64_t>;
 
-int64_t element_count(const Shape& shape);     // product of the extents; 1 for a scalar
-std::string to_string(const Shape& shape);     // "[2,3,224,224]"
+int64_t element_count(const Shape& shape);  // product of the extents; 1 for a scalar
+std::string to_string(const Shape& shape);  // "[2,3,224,224]"
 
 // A contiguous row-major array that somebody else owns.
 struct TensorView {
@@ -37,7 +50,9 @@ struct TensorView {
   int64_t count() const { return element_count(shape); }
   size_t bytes() const { return static_cast<size_t>(count()) * dtype_size(dtype); }
   template <class T>
-  std::span<const T> as() const { return {static_cast<const T*>(data), static_cast<size_t>(count())}; }
+  std::span<const T> as() const {
+    return {static_cast<const T*>(data), static_cast<size_t>(count())};
+  }
 };
 
 // As TensorView, writable.
@@ -49,11 +64,14 @@ struct MutableTensorView {
   int64_t count() const { return element_count(shape); }
   size_t bytes() const { return static_cast<size_t>(count()) * dtype_size(dtype); }
   template <class T>
-  std::span<T> as() const { return {static_cast<T*>(data), static_cast<size_t>(count())}; }
+  std::span<T> as() const {
+    return {static_cast<T*>(data), static_cast<size_t>(count())};
+  }
   operator TensorView() const { return {dtype, shape, data}; }
 };
 
-// A contiguous row-major array and its storage. Copies share the storage (as NumPy arrays do); clone() does not.
+// A contiguous row-major array and its storage. Copies share the storage (as NumPy arrays do); clone() does
+// not.
 class Tensor {
  public:
   Tensor() = default;
@@ -78,9 +96,13 @@ class Tensor {
   const void* data() const { return data_.get(); }
   void* mutable_data() { return const_cast<void*>(data_.get()); }  // only for tensors that own their storage
   template <class T>
-  std::span<const T> as() const { return {static_cast<const T*>(data()), static_cast<size_t>(count())}; }
+  std::span<const T> as() const {
+    return {static_cast<const T*>(data()), static_cast<size_t>(count())};
+  }
   template <class T>
-  std::span<T> as_mutable() { return {static_cast<T*>(mutable_data()), static_cast<size_t>(count())}; }
+  std::span<T> as_mutable() {
+    return {static_cast<T*>(mutable_data()), static_cast<size_t>(count())};
+  }
 
   TensorView view() const { return {dtype_, shape_, data()}; }
   MutableTensorView mutable_view() { return {dtype_, shape_, mutable_data()}; }

@@ -36,9 +36,9 @@ struct Classification {
 // A loaded engine. All members may be called from several threads at once.
 class Model {
  public:
-  // Maps and checks the file, prepares its backend and allocates all memory that running takes. kIo or kBadInput when
-  // the file is missing, damaged or of another version; kUnavailable when this machine cannot run it; kResource when
-  // the workspace is too small. The message says what to do.
+  // Maps and checks the file, prepares its backend and allocates all memory that running takes. kIo or
+  // kBadInput when the file is missing, damaged or of another version; kUnavailable when this machine cannot
+  // run it; kResource when the workspace is too small. The message says what to do.
   static Result<Model> load(const std::string& vtl_path, const EngineOptions& options = {});
   Model(Model&&) noexcept;
   Model& operator=(Model&&) noexcept;
@@ -48,12 +48,12 @@ class Model {
   std::vector<TensorInfo> outputs() const;
   const std::vector<std::string>& labels() const;
 
-  // Runs one batch; the inputs are given by name in any order and all have the same batch size, the outputs come in
-  // the order of outputs(). kBadInput names the tensor, what was expected and what came.
+  // Runs one batch; the inputs are given by name in any order and all have the same batch size, the outputs
+  // come in the order of outputs(). kBadInput names the tensor, what was expected and what came.
   Result<std::vector<NamedTensor>> run(const std::vector<NamedTensor>& inputs) const;
 
-  // The `top` most probable classes, best first: softmax over the first output. The picture is prepared as the engine
-  // prescribes. For models with one float32 image input [N,3,height,width] and scores [N,classes].
+  // The `top` most probable classes, best first: softmax over the first output. The picture is prepared as
+  // the engine prescribes. For models with one float32 image input [N,3,height,width] and scores [N,classes].
   Result<std::vector<Classification>> classify(const std::string& image_path, int top = 5) const;
   Result<std::vector<Classification>> classify(const Image& image, int top = 5) const;
 

@@ -19,7 +19,8 @@ std::vector<float> softmax(std::span<const float> scores) {
 
 }  // namespace
 
-std::vector<Classification> top_classes(std::span<const float> scores, const std::vector<std::string>& labels, int top) {
+std::vector<Classification> top_classes(std::span<const float> scores, const std::vector<std::string>& labels,
+                                        int top) {
   const std::vector<float> p = softmax(scores);
   std::vector<int> order(p.size());
   std::iota(order.begin(), order.end(), 0);

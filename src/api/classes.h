@@ -10,6 +10,7 @@
 namespace vitrail {
 
 // The `top` most probable classes of one row of scores, best first: softmax, ties by index.
-std::vector<Classification> top_classes(std::span<const float> scores, const std::vector<std::string>& labels, int top);
+std::vector<Classification> top_classes(std::span<const float> scores, const std::vector<std::string>& labels,
+                                        int top);
 
 }  // namespace vitrail

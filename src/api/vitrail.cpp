@@ -37,8 +37,8 @@ Status check_classifier(const Graph& graph, const PreprocessContract& contract) 
                        contract.height, contract.width);
   const Value& scores = graph.value(graph.outputs[0]);
   if (scores.dtype != DType::kF32 || scores.shape->size() != 2)
-    return usage_error("classify() needs float32 scores [N,classes], but output '{}' is {}{}; use run()", scores.name,
-                       dtype_name(scores.dtype), to_string(*scores.shape));
+    return usage_error("classify() needs float32 scores [N,classes], but output '{}' is {}{}; use run()",
+                       scores.name, dtype_name(scores.dtype), to_string(*scores.shape));
   return {};
 }
 
@@ -72,7 +72,9 @@ Result<Model> Model::load(const std::string& vtl_path, const EngineOptions& opti
   return Model(std::move(impl));
 }
 
-std::vector<TensorInfo> Model::inputs() const { return describe(*impl_->engine->graph, impl_->engine->graph->inputs); }
+std::vector<TensorInfo> Model::inputs() const {
+  return describe(*impl_->engine->graph, impl_->engine->graph->inputs);
+}
 std::vector<TensorInfo> Model::outputs() const {
   return describe(*impl_->engine->graph, impl_->engine->graph->outputs);
 }

@@ -12,12 +12,21 @@
 namespace vitrail::cli {
 
 void BenchFlags::add(CLI::App& verb) {
-  verb.add_option("--batch", bench.batches, "Batch sizes")->delimiter(',')->capture_default_str()->check(CLI::PositiveNumber);
-  verb.add_option("--warm-up", bench.warm_up, "Untimed batches of each size")->capture_default_str()->check(CLI::NonNegativeNumber);
-  verb.add_option("--iterations", bench.iterations, "Timed batches of each size")->capture_default_str()->check(CLI::PositiveNumber);
-  verb.add_option("--streams", bench.streams, "Batches at the same time")->capture_default_str()
+  verb.add_option("--batch", bench.batches, "Batch sizes")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  verb.add_option("--warm-up", bench.warm_up, "Untimed batches of each size")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  verb.add_option("--iterations", bench.iterations, "Timed batches of each size")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  verb.add_option("--streams", bench.streams, "Batches at the same time")
+      ->capture_default_str()
       ->check(CLI::Range(1, kMaxStreams));
-  verb.add_option("--max-seconds", max_seconds, "Shorten the whole run to about this long; the output says so")
+  verb.add_option("--max-seconds", max_seconds,
+                  "Shorten the whole run to about this long; the output says so")
       ->check(CLI::PositiveNumber);
   verb.add_flag("--layers", bench.layers, "Time each layer in a separate pass");
   threads.add(verb);
@@ -53,11 +62,14 @@ Status run_bench_verb(const Flags& flags) {
   const Status measured = measure_engine(flags.engine, options, report);
   if (report.results.empty()) return measured;
   // What was measured before an interruption is kept.
-  if (quiet) print(to_json_text(report));
-  else print(to_table(report));
+  if (quiet)
+    print(to_json_text(report));
+  else
+    print(to_table(report));
   if (!quiet && options.bench.layers)
     for (const BenchResult& result : report.results) print("\n" + layer_table(result));
-  if (!quiet && !flags.json_file.empty()) VTL_TRY(write_file_atomically(flags.json_file, to_json_text(report)));
+  if (!quiet && !flags.json_file.empty())
+    VTL_TRY(write_file_atomically(flags.json_file, to_json_text(report)));
   if (!flags.export_times_file.empty())
     VTL_TRY(write_file_atomically(flags.export_times_file, export_times(report).dump() + "\n"));
   return measured;
@@ -70,11 +82,15 @@ void add_bench(CLI::App& app, Action& action) {
   CLI::App* verb = app.add_subcommand("bench", "Measure latency, throughput and memory of an engine");
   verb->add_option("ENGINE", flags->engine, "Engine file (.vtl)")->required();
   flags->bench.add(*verb);
-  verb->add_option("--json", flags->json_file, "Write the results to this file; without a file, print one JSON object")
-      ->expected(0, 1)->default_str("-");
-  verb->add_option("--export-times", flags->export_times_file, "Write every batch's times, in trtexec's form");
+  verb->add_option("--json", flags->json_file,
+                   "Write the results to this file; without a file, print one JSON object")
+      ->expected(0, 1)
+      ->default_str("-");
+  verb->add_option("--export-times", flags->export_times_file,
+                   "Write every batch's times, in trtexec's form");
   verb->add_option("--isa", flags->isa, "scalar, avx2 or avx512 (default: the best here)");
-  verb->add_option("--workspace", flags->workspace, "Hard cap on memory beyond the weights (default: the build's)");
+  verb->add_option("--workspace", flags->workspace,
+                   "Hard cap on memory beyond the weights (default: the build's)");
   verb->callback([flags, verb, &action] {
     if (verb->count("--json") > 0 && flags->json_file.empty()) flags->json_file = "-";
     action = [flags] { return run_bench_verb(*flags); };

@@ -38,17 +38,24 @@ Status build(const BuildFlags& flags) {
 
   if (flags.json) {
     auto profiles = nlohmann::ordered_json::array();
-    for (const Profile& p : outcome.info.profiles) profiles.push_back({{"min", p.min}, {"opt", p.opt}, {"max", p.max}});
-    print_json({{"engine", flags.output}, {"hash", outcome.hash}, {"file_bytes", outcome.file_bytes},
-                {"seconds", seconds}, {"backend", outcome.info.backend}, {"precision", outcome.info.precision},
-                {"profiles", profiles}, {"memory_plan", plan_json(outcome.plan, outcome.max_batch)},
-                {"layers", layers_json(outcome.info.layers)}, {"warnings", outcome.warnings}});
+    for (const Profile& p : outcome.info.profiles)
+      profiles.push_back({{"min", p.min}, {"opt", p.opt}, {"max", p.max}});
+    print_json({{"engine", flags.output},
+                {"hash", outcome.hash},
+                {"file_bytes", outcome.file_bytes},
+                {"seconds", seconds},
+                {"backend", outcome.info.backend},
+                {"precision", outcome.info.precision},
+                {"profiles", profiles},
+                {"memory_plan", plan_json(outcome.plan, outcome.max_batch)},
+                {"layers", layers_json(outcome.info.layers)},
+                {"warnings", outcome.warnings}});
     return {};
   }
   print(layer_table(outcome.info.layers, false) + "\n");
   print(plan_text(outcome.plan, outcome.max_batch, options.threads));
-  print(fmt::format("Engine {} ({}, {}), built in {:.2f} s\nHash {}\n", flags.output, human_bytes(outcome.file_bytes),
-                    outcome.info.precision, seconds, outcome.hash));
+  print(fmt::format("Engine {} ({}, {}), built in {:.2f} s\nHash {}\n", flags.output,
+                    human_bytes(outcome.file_bytes), outcome.info.precision, seconds, outcome.hash));
   return {};
 }
 
@@ -62,7 +69,8 @@ void add_build(CLI::App& app, Action& action) {
   verb->add_option("--backend", flags->backend, "cpu or reference")->capture_default_str();
   verb->add_option("--precision", flags->precision, "fp32")->capture_default_str();
   verb->add_option("--profile", flags->profiles, "Batch sizes MIN:OPT:MAX, may be repeated (default 1:8:64)");
-  verb->add_option("--workspace", flags->workspace, "Hard cap on memory beyond the weights")->capture_default_str();
+  verb->add_option("--workspace", flags->workspace, "Hard cap on memory beyond the weights")
+      ->capture_default_str();
   flags->model_flags.add(*verb);
   flags->threads.add(*verb);
   verb->add_flag("--json", flags->json, "Print one JSON object");

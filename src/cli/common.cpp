@@ -33,10 +33,18 @@ Result<int64_t> parse_bytes(const std::string& text) {
   const std::string unit = digits == std::string::npos ? "" : text.substr(digits);
   double value = 0;
   int shift = -1;
-  for (const auto& [name, bits] : {std::pair{"", 0}, {"B", 0}, {"KiB", 10}, {"K", 10}, {"MiB", 20}, {"M", 20},
-                                   {"GiB", 30}, {"G", 30}, {"TiB", 40}})
+  for (const auto& [name, bits] : {std::pair{"", 0},
+                                   {"B", 0},
+                                   {"KiB", 10},
+                                   {"K", 10},
+                                   {"MiB", 20},
+                                   {"M", 20},
+                                   {"GiB", 30},
+                                   {"G", 30},
+                                   {"TiB", 40}})
     if (unit == name) shift = bits;
-  if (shift < 0 || !parse_number(std::string_view(text).substr(0, digits), value) || value <= 0 || value * (1ll << shift) > 9e18)
+  if (shift < 0 || !parse_number(std::string_view(text).substr(0, digits), value) || value <= 0 ||
+      value * (1ll << shift) > 9e18)
     return usage_error("'{}' is no amount of memory; write it like 512MiB or 1GiB", text);
   return static_cast<int64_t>(value * static_cast<double>(1ll << shift));
 }
@@ -59,7 +67,8 @@ Result<std::pair<std::string, std::string>> parse_pair(const std::string& text) 
 }
 
 void ModelFlags::add(CLI::App& verb) {
-  verb.add_option("--preprocess", preprocess, "JSON file: height, width, resize_mode, crop_pct, interpolation, mean, std, color");
+  verb.add_option("--preprocess", preprocess,
+                  "JSON file: height, width, resize_mode, crop_pct, interpolation, mean, std, color");
   verb.add_option("--labels", labels, "Class names, one a line");
   verb.add_option("--dim", dims, "Size of an input dimension that the model leaves open, NAME=VALUE");
 }
@@ -80,8 +89,9 @@ void ThreadFlag::add(CLI::App& verb) {
   verb.add_option("--threads", threads, "Threads of a stream (default: all cores)")
       ->check([](const std::string& text) {
         int n = 0;
-        return parse_number(std::string_view(text), n) && n >= 1 && n <= 1024 ? std::string()
-                                                                              : "must be a whole number from 1 to 1024";
+        return parse_number(std::string_view(text), n) && n >= 1 && n <= 1024
+                   ? std::string()
+                   : "must be a whole number from 1 to 1024";
       });
 }
 
@@ -122,8 +132,10 @@ Progress progress_bar(bool quiet) {
     }
     const double seconds = static_cast<double>(now - state->start) * 1e-9;
     const int filled = static_cast<int>(done * kBarWidth);
-    const std::string left = done > 0.02 && done < 1 ? fmt::format("{:.0f} s left", seconds / done * (1 - done)) : "";
-    fmt::print(stderr, "\r\033[K{:<10} [{}{}] {:3.0f} % {}", stage, std::string(static_cast<size_t>(filled), '#'),
+    const std::string left =
+        done > 0.02 && done < 1 ? fmt::format("{:.0f} s left", seconds / done * (1 - done)) : "";
+    fmt::print(stderr, "\r\033[K{:<10} [{}{}] {:3.0f} % {}", stage,
+               std::string(static_cast<size_t>(filled), '#'),
                std::string(static_cast<size_t>(kBarWidth - filled), '.'), done * 100, left);
     if (done >= 1) fmt::print(stderr, "\n");
     std::fflush(stderr);

@@ -14,8 +14,8 @@
 namespace vitrail::cli {
 
 // Option texts to values; kUsage names the option's text and the form it must have.
-Result<int64_t> parse_bytes(const std::string& text);                       // "1GiB", "512MiB", "4096"
-Result<Profile> parse_profile(const std::string& text);                     // "1:8:64"
+Result<int64_t> parse_bytes(const std::string& text);                             // "1GiB", "512MiB", "4096"
+Result<Profile> parse_profile(const std::string& text);                           // "1:8:64"
 Result<std::pair<std::string, std::string>> parse_pair(const std::string& text);  // "NAME=VALUE"
 
 // Options that several verbs have.
@@ -33,12 +33,12 @@ struct ThreadFlag {
 
 std::string human_bytes(int64_t bytes);  // "343.2 MiB"
 
-void print(const std::string& text);            // to stdout
+void print(const std::string& text);  // to stdout
 void print_json(const nlohmann::ordered_json& json);
-void warn(const std::string& message);          // to stderr
+void warn(const std::string& message);  // to stderr
 
-// A bar on stderr with the stage, the share done and an estimate of what is left; one line a stage when stderr is no
-// terminal; silent with --json.
+// A bar on stderr with the stage, the share done and an estimate of what is left; one line a stage when
+// stderr is no terminal; silent with --json.
 Progress progress_bar(bool quiet);
 
 }  // namespace vitrail::cli

@@ -15,8 +15,8 @@ std::string options_of(const CLI::App& verb) {
   return words;
 }
 
-// One `case` line a verb; files complete by themselves where no option is being typed. Both shells read it: zsh runs
-// bash completions through bashcompinit.
+// One `case` line a verb; files complete by themselves where no option is being typed. Both shells read it:
+// zsh runs bash completions through bashcompinit.
 std::string script(const CLI::App& app, const std::string& shell) {
   std::string text = shell == "zsh" ? "autoload -U +X bashcompinit && bashcompinit\n" : "";
   std::string verbs, cases;
@@ -39,14 +39,16 @@ std::string script(const CLI::App& app, const std::string& shell) {
   esac
 }}
 complete -o filenames -F _vitrail vitrail
-)", verbs.substr(1), cases);
+)",
+                            verbs.substr(1), cases);
 }
 
 }  // namespace
 
 void add_completion(CLI::App& app, Action& action) {
   auto shell = std::make_shared<std::string>();
-  CLI::App* verb = app.add_subcommand("completion", "Print the completion script: source <(vitrail completion bash)");
+  CLI::App* verb =
+      app.add_subcommand("completion", "Print the completion script: source <(vitrail completion bash)");
   verb->add_option("SHELL", *shell, "bash or zsh")->required()->check(CLI::IsMember({"bash", "zsh"}));
   verb->callback([shell, &app, &action] {
     action = [shell, &app]() -> Status {

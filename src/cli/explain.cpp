@@ -14,14 +14,19 @@ Status explain(const std::string& path, bool json) {
   VTL_ASSIGN(const Engine engine, load_engine(path));
   const EngineInfo& info = engine.info;
   if (json) {
-    print_json({{"engine", path}, {"hash", engine.hash}, {"model", info.model_name}, {"backend", info.backend},
-                {"precision", info.precision}, {"certified", !info.certificate_json.empty()},
+    print_json({{"engine", path},
+                {"hash", engine.hash},
+                {"model", info.model_name},
+                {"backend", info.backend},
+                {"precision", info.precision},
+                {"certified", !info.certificate_json.empty()},
                 {"layers", layers_json(info.layers)}});
     return {};
   }
-  print(fmt::format("{}: {} for {} in {}, {} weights, {}\n\n", path, info.model_name, info.backend, info.precision,
-                    human_bytes(engine.weight_bytes),
-                    info.certificate_json.empty() ? "not certified (run `vitrail verify --certify`)" : "certified"));
+  print(fmt::format(
+      "{}: {} for {} in {}, {} weights, {}\n\n", path, info.model_name, info.backend, info.precision,
+      human_bytes(engine.weight_bytes),
+      info.certificate_json.empty() ? "not certified (run `vitrail verify --certify`)" : "certified"));
   print(layer_table(info.layers, true));
   return {};
 }

@@ -23,37 +23,62 @@ nlohmann::ordered_json to_json(const Inspection& i) {
   const ModelStructure& s = i.structure;
   auto stages = nlohmann::ordered_json::array();
   for (const StageCost& c : i.stages)
-    stages.push_back({{"stage", c.stage}, {"layers", c.layers}, {"parameters", c.parameters}, {"flops", c.flops}, {"activation_bytes", c.activation_bytes}});
+    stages.push_back({{"stage", c.stage},
+                      {"layers", c.layers},
+                      {"parameters", c.parameters},
+                      {"flops", c.flops},
+                      {"activation_bytes", c.activation_bytes}});
   auto passes = nlohmann::ordered_json::object();
   for (const PassReport& p : i.passes) passes[p.pass] = p.changes;
-  return {{"model", i.model}, {"hash", i.hash}, {"opset", i.opset}, {"inputs", tensors_json(i.inputs)}, {"outputs", tensors_json(i.outputs)},
-          {"operators", i.operators}, {"parameters", i.parameters}, {"flops", i.flops}, {"stages", stages},
-          {"structure", {{"blocks", s.blocks}, {"heads", s.heads}, {"head_dim", s.head_dim}, {"width", s.width},
-                         {"mlp_width", s.mlp_width}, {"tokens", s.tokens}, {"prefix_tokens", s.prefix_tokens},
-                         {"pooling", s.pooling}, {"head", s.head}, {"reason", s.reason}}},
-          {"passes", passes}, {"backend", i.backend}, {"layers", layers_json(i.layers)}, {"warnings", i.warnings}};
+  return {{"model", i.model},
+          {"hash", i.hash},
+          {"opset", i.opset},
+          {"inputs", tensors_json(i.inputs)},
+          {"outputs", tensors_json(i.outputs)},
+          {"operators", i.operators},
+          {"parameters", i.parameters},
+          {"flops", i.flops},
+          {"stages", stages},
+          {"structure",
+           {{"blocks", s.blocks},
+            {"heads", s.heads},
+            {"head_dim", s.head_dim},
+            {"width", s.width},
+            {"mlp_width", s.mlp_width},
+            {"tokens", s.tokens},
+            {"prefix_tokens", s.prefix_tokens},
+            {"pooling", s.pooling},
+            {"head", s.head},
+            {"reason", s.reason}}},
+          {"passes", passes},
+          {"backend", i.backend},
+          {"layers", layers_json(i.layers)},
+          {"warnings", i.warnings}};
 }
 
 std::string to_text(const Inspection& i) {
-  std::string text = fmt::format("{}: opset {}, {:.2f} M parameters, {:.2f} GFLOP an image\n", i.model, i.opset,
-                                 static_cast<double>(i.parameters) * 1e-6, i.flops * 1e-9);
+  std::string text = fmt::format("{}: opset {}, {:.2f} M parameters, {:.2f} GFLOP an image\n", i.model,
+                                 i.opset, static_cast<double>(i.parameters) * 1e-6, i.flops * 1e-9);
   for (const auto& t : i.inputs) text += fmt::format("  input  {} {}{}\n", t.name, t.dtype, t.shape);
   for (const auto& t : i.outputs) text += fmt::format("  output {} {}{}\n", t.name, t.dtype, t.shape);
   text += "\nOperators:";
   for (const auto& [op, n] : i.operators) text += fmt::format(" {}×{}", op, n);
   const ModelStructure& s = i.structure;
   text += "\n\nRecognised: ";
-  if (s.blocks == 0) text += fmt::format("no transformer: {}\n", s.reason);
+  if (s.blocks == 0)
+    text += fmt::format("no transformer: {}\n", s.reason);
   else
-    text += fmt::format("patch embedding ({} tokens, {} of them class or register), {} blocks of width {}, {} heads × {}, "
-                        "MLP {}, pooling: {}, head: {}\n", s.tokens, s.prefix_tokens, s.blocks, s.width, s.heads, s.head_dim,
-                        s.mlp_width, s.pooling, s.head);
+    text += fmt::format(
+        "patch embedding ({} tokens, {} of them class or register), {} blocks of width {}, {} heads × {}, "
+        "MLP {}, pooling: {}, head: {}\n",
+        s.tokens, s.prefix_tokens, s.blocks, s.width, s.heads, s.head_dim, s.mlp_width, s.pooling, s.head);
   text += "Passes:";
   for (const PassReport& p : i.passes) text += fmt::format(" {} {}", p.pass, p.changes);
   text += "\n\n";
   TextTable table({"stage", "layers", "parameters", "MFLOP", "activations"});
   for (const StageCost& c : i.stages)
-    table.add_row({c.stage, std::to_string(c.layers), std::to_string(c.parameters), fmt::format("{:.1f}", c.flops * 1e-6), human_bytes(c.activation_bytes)});
+    table.add_row({c.stage, std::to_string(c.layers), std::to_string(c.parameters),
+                   fmt::format("{:.1f}", c.flops * 1e-6), human_bytes(c.activation_bytes)});
   text += table.str();
   std::map<std::string, int> kernels;
   for (const LayerReport& l : i.layers) ++kernels[l.kernel];
@@ -61,7 +86,8 @@ std::string to_text(const Inspection& i) {
   for (const auto& [kernel, n] : kernels) text += fmt::format(" {}×{}", kernel, n);
   text += "\n";
   for (const LayerReport& l : i.layers)
-    for (const Refusal& r : l.refused) text += fmt::format("  {} ({}) missed {}: {}\n", l.name, l.op, r.kernel, r.reason);
+    for (const Refusal& r : l.refused)
+      text += fmt::format("  {} ({}) missed {}: {}\n", l.name, l.op, r.kernel, r.reason);
   return text;
 }
 
@@ -84,8 +110,10 @@ void add_inspect(CLI::App& app, Action& action) {
       VTL_ASSIGN(const ModelOptions options, flags->model_flags.options());
       VTL_ASSIGN(const Inspection inspection, inspect_model(flags->model, flags->backend, options));
       for (const std::string& w : inspection.warnings) warn(w);
-      if (flags->json) print_json(to_json(inspection));
-      else print(to_text(inspection));
+      if (flags->json)
+        print_json(to_json(inspection));
+      else
+        print(to_text(inspection));
       return {};
     };
   });

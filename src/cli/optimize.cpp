@@ -40,12 +40,14 @@ Status run_optimize(const OptimizeFlags& flags) {
     if (!outcome.report.json.empty()) print(outcome.report.json);
     return status;
   }
-  if (!outcome.build.hash.empty()) print(plan_text(outcome.build.plan, outcome.build.max_batch, options.bench.threads));
+  if (!outcome.build.hash.empty())
+    print(plan_text(outcome.build.plan, outcome.build.max_batch, options.bench.threads));
   if (!outcome.verify.outputs.empty()) print("\n" + to_table(outcome.verify));
   if (!outcome.bench.results.empty()) print("\n" + to_table(outcome.bench));
   if (!outcome.report.text.empty())
-    print("\n" + outcome.report.text + fmt::format("\nEngine {0}/engine.vtl (hash {1})\nReport {0}/report.html, report.md, report.json\n",
-                                                   flags.folder, outcome.build.hash));
+    print("\n" + outcome.report.text +
+          fmt::format("\nEngine {0}/engine.vtl (hash {1})\nReport {0}/report.html, report.md, report.json\n",
+                      flags.folder, outcome.build.hash));
   return status;
 }
 
@@ -55,13 +57,17 @@ void add_optimize(CLI::App& app, Action& action) {
   auto flags = std::make_shared<OptimizeFlags>();
   CLI::App* verb = app.add_subcommand("optimize", "Build, verify, certify, benchmark and report in one go");
   verb->add_option("MODEL", flags->model, "ONNX model")->required();
-  verb->add_option("--images", flags->options.images, "Folder of images to verify on, searched recursively")->required();
-  verb->add_option("-o,--output", flags->folder, "Folder for the engine, the results and the report")->required();
+  verb->add_option("--images", flags->options.images, "Folder of images to verify on, searched recursively")
+      ->required();
+  verb->add_option("-o,--output", flags->folder, "Folder for the engine, the results and the report")
+      ->required();
   verb->add_option("--backend", flags->options.build.backend, "cpu or reference")->capture_default_str();
   verb->add_option("--precision", flags->options.build.precision, "fp32")->capture_default_str();
   verb->add_option("--profile", flags->profiles, "Batch sizes MIN:OPT:MAX, may be repeated (default 1:8:64)");
-  verb->add_option("--workspace", flags->workspace, "Hard cap on memory beyond the weights")->capture_default_str();
-  verb->add_option("--samples", flags->options.verify_samples, "Verify on at most so many images (default: all)")
+  verb->add_option("--workspace", flags->workspace, "Hard cap on memory beyond the weights")
+      ->capture_default_str();
+  verb->add_option("--samples", flags->options.verify_samples,
+                   "Verify on at most so many images (default: all)")
       ->check(CLI::PositiveNumber);
   verb->add_option("--peers", flags->options.peers, "Results of benchmarks/peers.py to put into the report");
   flags->model_flags.add(*verb);

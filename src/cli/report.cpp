@@ -15,9 +15,11 @@ void add_report(CLI::App& app, Action& action) {
     bool json = false;
   };
   auto flags = std::make_shared<Flags>();
-  CLI::App* verb = app.add_subcommand("report", "Turn results into Markdown, HTML and JSON with a recommendation");
+  CLI::App* verb =
+      app.add_subcommand("report", "Turn results into Markdown, HTML and JSON with a recommendation");
   verb->add_option("RUN", flags->runs, "JSON files of bench, verify and benchmarks/peers.py")->required();
-  verb->add_option("-o,--output", flags->folder, "Folder for report.md, report.html and report.json")->required();
+  verb->add_option("-o,--output", flags->folder, "Folder for report.md, report.html and report.json")
+      ->required();
   verb->add_flag("--json", flags->json, "Print report.json");
   verb->callback([flags, &action] {
     action = [flags]() -> Status {

@@ -22,12 +22,18 @@ nlohmann::ordered_json to_json(const RowResult& row) {
   if (!row.source.empty()) json["image"] = row.source;
   if (!row.top.empty()) {
     auto list = nlohmann::ordered_json::array();
-    for (const Classification& c : row.top) list.push_back({{"index", c.index}, {"label", c.label}, {"score", c.score}});
+    for (const Classification& c : row.top)
+      list.push_back({{"index", c.index}, {"label", c.label}, {"score", c.score}});
     json["top"] = list;
   }
   auto outputs = nlohmann::ordered_json::array();
   for (const OutputSummary& o : row.outputs)
-    outputs.push_back({{"name", o.name}, {"dtype", dtype_name(o.dtype)}, {"shape", o.shape}, {"min", o.min}, {"max", o.max}, {"mean", o.mean}});
+    outputs.push_back({{"name", o.name},
+                       {"dtype", dtype_name(o.dtype)},
+                       {"shape", o.shape},
+                       {"min", o.min},
+                       {"max", o.max},
+                       {"mean", o.mean}});
   json["outputs"] = outputs;
   return json;
 }
@@ -35,10 +41,12 @@ nlohmann::ordered_json to_json(const RowResult& row) {
 std::string to_text(const RowResult& row) {
   std::string text = row.source.empty() ? "" : row.source + "\n";
   for (const Classification& c : row.top)
-    text += fmt::format("  {:6.2f} %  {}\n", c.score * 100, c.label.empty() ? fmt::format("class {}", c.index) : c.label);
+    text += fmt::format("  {:6.2f} %  {}\n", c.score * 100,
+                        c.label.empty() ? fmt::format("class {}", c.index) : c.label);
   if (!row.top.empty()) return text;
   for (const OutputSummary& o : row.outputs)
-    text += fmt::format("  {} {}{}: min {:.6g}, max {:.6g}, mean {:.6g}\n", o.name, dtype_name(o.dtype), to_string(o.shape), o.min, o.max, o.mean);
+    text += fmt::format("  {} {}{}: min {:.6g}, max {:.6g}, mean {:.6g}\n", o.name, dtype_name(o.dtype),
+                        to_string(o.shape), o.min, o.max, o.mean);
   return text;
 }
 
@@ -76,7 +84,9 @@ void add_run(CLI::App& app, Action& action) {
   verb->add_option("--image", flags->options.images, "Image files or folders (searched recursively)");
   verb->add_option("--input", flags->inputs, "NAME=FILE.npy for each input, or NAME=FILE.npz");
   verb->add_option("--output", flags->outputs, "NAME=FILE.npy, .npz or, for maps [N,1,H,W], .png");
-  verb->add_option("--top", flags->options.top, "Classes to show")->capture_default_str()->check(CLI::PositiveNumber);
+  verb->add_option("--top", flags->options.top, "Classes to show")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
   verb->add_option("--isa", flags->options.isa, "scalar, avx2 or avx512 (default: the best here)");
   flags->threads.add(*verb);
   verb->add_flag("--json", flags->json, "Print one JSON object");

@@ -29,10 +29,13 @@ Status run_verify(const VerifyFlags& flags) {
       bar("verify", static_cast<double>(done) / static_cast<double>(total > 0 ? total : 1));
     };
   VTL_ASSIGN(const VerifyReport report, check_engine(flags.engine, flags.reference, options));
-  if (flags.json) print_json(to_json(report));
-  else print(to_table(report));
+  if (flags.json)
+    print_json(to_json(report));
+  else
+    print(to_table(report));
   if (!report.passed)
-    return check_failed("{} is out of tolerance: {}", flags.engine, report.failures.empty() ? "" : report.failures[0]);
+    return check_failed("{} is out of tolerance: {}", flags.engine,
+                        report.failures.empty() ? "" : report.failures[0]);
   if (!flags.certify) return {};
   VTL_TRY(write_certificate(flags.engine, to_json_text(report)));
   if (!flags.json) print(fmt::format("Certificate written into {}\n", flags.engine));
@@ -51,11 +54,16 @@ void add_verify(CLI::App& app, Action& action) {
   verb->add_option("--random", flags->check.random, "Number of random inputs")->check(CLI::PositiveNumber);
   verb->add_option("--samples", flags->check.max_samples, "At most so many, evenly spread (default: all)")
       ->check(CLI::PositiveNumber);
-  verb->add_option("--max-scaled-error", flags->check.tolerance.max_scaled, "Largest |error| / largest |output|")
-      ->capture_default_str()->check(CLI::NonNegativeNumber);
-  verb->add_option("--min-cosine", flags->check.tolerance.min_cosine, "Least cosine of a sample")->capture_default_str();
-  verb->add_option("--batch", flags->check.batches, "Batch sizes to run the engine at")->delimiter(',')
-      ->capture_default_str()->check(CLI::PositiveNumber);
+  verb->add_option("--max-scaled-error", flags->check.tolerance.max_scaled,
+                   "Largest |error| / largest |output|")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  verb->add_option("--min-cosine", flags->check.tolerance.min_cosine, "Least cosine of a sample")
+      ->capture_default_str();
+  verb->add_option("--batch", flags->check.batches, "Batch sizes to run the engine at")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
   verb->add_option("--isa", flags->check.isa, "scalar, avx2 or avx512 (default: the best here)");
   flags->model.add(*verb);
   flags->threads.add(*verb);

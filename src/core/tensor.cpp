@@ -15,10 +15,18 @@ struct DTypeRow {
 };
 
 constexpr std::array<DTypeRow, 13> kDTypes{{
-    {DType::kF32, "float32", 4}, {DType::kF64, "float64", 8}, {DType::kF16, "float16", 2},
-    {DType::kBF16, "bfloat16", 2}, {DType::kI8, "int8", 1}, {DType::kU8, "uint8", 1},
-    {DType::kI16, "int16", 2}, {DType::kU16, "uint16", 2}, {DType::kI32, "int32", 4},
-    {DType::kU32, "uint32", 4}, {DType::kI64, "int64", 8}, {DType::kU64, "uint64", 8},
+    {DType::kF32, "float32", 4},
+    {DType::kF64, "float64", 8},
+    {DType::kF16, "float16", 2},
+    {DType::kBF16, "bfloat16", 2},
+    {DType::kI8, "int8", 1},
+    {DType::kU8, "uint8", 1},
+    {DType::kI16, "int16", 2},
+    {DType::kU16, "uint16", 2},
+    {DType::kI32, "int32", 4},
+    {DType::kU32, "uint32", 4},
+    {DType::kI64, "int64", 8},
+    {DType::kU64, "uint64", 8},
     {DType::kBool, "bool", 1},
 }};
 
@@ -58,11 +66,10 @@ std::string to_string(const Shape& shape) {
 
 Tensor::Tensor(DType dtype, Shape shape) : dtype_(dtype), shape_(std::move(shape)) {
   const size_t size = bytes() ? bytes() : 1;
-  void* p = ::operator new(size, std::align_val_t{kAlignment});
+  void* p = ::operator new (size, std::align_val_t{kAlignment});
   std::memset(p, 0, size);
-  data_ = std::shared_ptr<const void>(p, [](const void* q) {
-    ::operator delete(const_cast<void*>(q), std::align_val_t{kAlignment});
-  });
+  data_ = std::shared_ptr<const void>(
+      p, [](const void* q) { ::operator delete (const_cast<void*>(q), std::align_val_t{kAlignment}); });
 }
 
 Tensor::Tensor(DType dtype, Shape shape, const void* data, std::shared_ptr<const void> owner)

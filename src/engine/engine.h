@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The .vtl file: one fused graph, its packed weights and everything needed to run it. docs/vtl-format.md gives the bytes.
+// The .vtl file: one fused graph, its packed weights and everything needed to run it. docs/vtl-format.md
+// gives the bytes.
 #pragma once
 
 #include <memory>
@@ -38,13 +39,13 @@ struct LayerReport {
 };
 
 struct EngineInfo {
-  std::string producer;          // "vitrail 0.1.0"
-  std::string model_name;        // file name of the model, without its folder
-  std::string model_hash;        // XXH3-128 of the model's bytes, hex
+  std::string producer;    // "vitrail 0.1.0"
+  std::string model_name;  // file name of the model, without its folder
+  std::string model_hash;  // XXH3-128 of the model's bytes, hex
   std::string backend;
   std::string precision;
   std::vector<Profile> profiles;
-  int64_t workspace_bytes = 0;   // the cap that the build was given
+  int64_t workspace_bytes = 0;  // the cap that the build was given
   PreprocessContract preprocess;
   std::vector<std::string> labels;
   std::vector<LayerReport> layers;
@@ -59,17 +60,18 @@ struct Engine {
   int64_t weight_bytes = 0;
 };
 
-// Maps and validates the file: magic, version, bounds, every segment's hash, graph structure. Any changed byte is an
-// error that names the section. Weights are not copied: an engine file is replaced by renaming, never changed in
-// place. `threads` hash in parallel.
+// Maps and validates the file: magic, version, bounds, every segment's hash, graph structure. Any changed
+// byte is an error that names the section. Weights are not copied: an engine file is replaced by renaming,
+// never changed in place. `threads` hash in parallel.
 Result<Engine> load_engine(const std::string& path, int threads = 1);
 
-// Writes to a temporary file in the same folder, syncs and renames, so that no reader ever sees half a file and a
-// full disk leaves the old one. The same contents give the same bytes. Returns the file's hash (Engine::hash).
+// Writes to a temporary file in the same folder, syncs and renames, so that no reader ever sees half a file
+// and a full disk leaves the old one. The same contents give the same bytes. Returns the file's hash
+// (Engine::hash).
 Result<std::string> write_engine(const std::string& path, const EngineInfo& info, const Graph& graph);
 
-// Replaces the certificate of an engine, by renaming too; engines already loaded keep the old one. An empty string
-// removes it. kBadInput when `json` is not JSON. The file's hash changes with its certificate.
+// Replaces the certificate of an engine, by renaming too; engines already loaded keep the old one. An empty
+// string removes it. kBadInput when `json` is not JSON. The file's hash changes with its certificate.
 Status write_certificate(const std::string& path, const std::string& json);
 
 }  // namespace vitrail

@@ -36,16 +36,17 @@ Status check_header(const FileHeader& header, uint64_t actual_bytes) {
                      kRebuild);
   // 64-bit arithmetic: a 32-bit count times 40 cannot overflow.
   const uint64_t wanted = kFixedHeaderBytes + uint64_t{header.segment_count} * sizeof(SegmentEntry);
-  if (header.segment_count < 3 || wanted != header.header_bytes || wanted > actual_bytes || header.reserved != 0)
+  if (header.segment_count < 3 || wanted != header.header_bytes || wanted > actual_bytes ||
+      header.reserved != 0)
     return bad_input("header: {} segments in a header of {} bytes cannot be; {}", header.segment_count,
                      header.header_bytes, kRebuild);
   return {};
 }
 
-// A segment may stand in one place only: at the next multiple of 64 after its predecessor. So neither overlaps nor
-// hidden bytes are possible.
-Status check_entry(const SegmentEntry& entry, const std::string& name, SegmentKind kind, uint64_t previous_end,
-                   ByteSpan file) {
+// A segment may stand in one place only: at the next multiple of 64 after its predecessor. So neither
+// overlaps nor hidden bytes are possible.
+Status check_entry(const SegmentEntry& entry, const std::string& name, SegmentKind kind,
+                   uint64_t previous_end, ByteSpan file) {
   const uint64_t offset = previous_end + padding_at(previous_end);
   if (entry.kind != kind || entry.reserved != 0)
     return bad_input("segment table: {} has kind {}; {}", name, static_cast<uint32_t>(entry.kind), kRebuild);
@@ -58,7 +59,8 @@ Status check_entry(const SegmentEntry& entry, const std::string& name, SegmentKi
 }
 
 // Index of the first segment whose content does not match its hash; the count when all do.
-Result<size_t> first_damaged(std::span<const ByteSpan> segments, std::span<const SegmentEntry> entries, int threads) {
+Result<size_t> first_damaged(std::span<const ByteSpan> segments, std::span<const SegmentEntry> entries,
+                             int threads) {
   std::atomic<size_t> first{segments.size()};
   try {
     ThreadPool pool(std::clamp(threads, 1, 64));
@@ -79,15 +81,21 @@ Result<size_t> first_damaged(std::span<const ByteSpan> segments, std::span<const
 
 std::string segment_name(SegmentKind kind, size_t index) {
   switch (kind) {
-    case SegmentKind::kMetadata: return "metadata";
-    case SegmentKind::kGraph: return "graph";
-    case SegmentKind::kTensor: return fmt::format("tensor segment {}", index);
-    case SegmentKind::kCertificate: return "certificate";
+    case SegmentKind::kMetadata:
+      return "metadata";
+    case SegmentKind::kGraph:
+      return "graph";
+    case SegmentKind::kTensor:
+      return fmt::format("tensor segment {}", index);
+    case SegmentKind::kCertificate:
+      return "certificate";
   }
   return fmt::format("segment {}", index);
 }
 
-uint64_t padding_at(uint64_t offset) { return (kSegmentAlignment - offset % kSegmentAlignment) % kSegmentAlignment; }
+uint64_t padding_at(uint64_t offset) {
+  return (kSegmentAlignment - offset % kSegmentAlignment) % kSegmentAlignment;
+}
 
 std::vector<std::byte> make_header(std::span<const ByteSpan> segments, Hash128* root) {
   FileHeader header;
@@ -114,8 +122,10 @@ Result<Container> open_container(ByteSpan file, int threads) {
   FileHeader header;
   if (file.size() >= sizeof header) std::memcpy(&header, file.data(), sizeof header);
   if (file.size() < kMagic.size() || std::memcmp(file.data(), kMagic.data(), kMagic.size()) != 0)
-    return bad_input("header: not a Vitrail engine ({} bytes, no magic); make one with `vitrail build`", file.size());
-  if (file.size() < sizeof header) return bad_input("header: cut off after {} bytes; {}", file.size(), kRebuild);
+    return bad_input("header: not a Vitrail engine ({} bytes, no magic); make one with `vitrail build`",
+                     file.size());
+  if (file.size() < sizeof header)
+    return bad_input("header: cut off after {} bytes; {}", file.size(), kRebuild);
   VTL_TRY(check_header(header, file.size()));
 
   Container container;
@@ -133,7 +143,8 @@ Result<Container> open_container(ByteSpan file, int threads) {
     container.segments.push_back(file.subspan(entries[i].offset, entries[i].bytes));
     end = entries[i].offset + entries[i].bytes;
   }
-  if (end != file.size()) return bad_input("{} bytes follow the certificate; {}", file.size() - end, kRebuild);
+  if (end != file.size())
+    return bad_input("{} bytes follow the certificate; {}", file.size() - end, kRebuild);
 
   VTL_ASSIGN(const size_t damaged, first_damaged(container.segments, entries, threads));
   if (damaged < entries.size())

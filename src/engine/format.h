@@ -46,8 +46,8 @@ static_assert(sizeof(SegmentEntry) == 40);
 // "metadata", "graph", "tensor segment 7", "certificate".
 std::string segment_name(SegmentKind kind, size_t index);
 
-// Header, table and their hash for segments with these contents: metadata, graph, tensors …, certificate. The offsets
-// are the only ones that the format allows. `root` gets the hash, which stands for the whole file.
+// Header, table and their hash for segments with these contents: metadata, graph, tensors …, certificate. The
+// offsets are the only ones that the format allows. `root` gets the hash, which stands for the whole file.
 std::vector<std::byte> make_header(std::span<const ByteSpan> segments, Hash128* root);
 // Zeros that stand before a segment that would begin at `offset`.
 uint64_t padding_at(uint64_t offset);
@@ -56,8 +56,8 @@ struct Container {
   std::vector<ByteSpan> segments;  // inside `file`
   Hash128 root;
 };
-// Checks magic, version, every size and offset, and every hash, with up to `threads` threads. The error names the
-// section.
+// Checks magic, version, every size and offset, and every hash, with up to `threads` threads. The error names
+// the section.
 Result<Container> open_container(ByteSpan file, int threads);
 
 }  // namespace vitrail

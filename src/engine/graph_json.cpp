@@ -15,7 +15,8 @@ namespace {
 
 using nlohmann::json;
 
-// --- writing ---------------------------------------------------------------------------------------------------
+// --- writing
+// ---------------------------------------------------------------------------------------------------
 
 json dims_to_json(const std::vector<Dim>& dims) {
   json out = json::array();
@@ -59,12 +60,14 @@ struct AttributeWriter {
 
 json node_to_json(const Node& node, std::vector<Tensor>* tensors) {
   json attributes = json::object();
-  for (const auto& [name, value] : node.attributes) attributes[name] = std::visit(AttributeWriter{tensors}, value);
-  return {{"op", op_name(node.op)},       {"name", node.name},       {"inputs", node.inputs},
-          {"outputs", node.outputs},      {"stage", node.stage},     {"attributes", std::move(attributes)}};
+  for (const auto& [name, value] : node.attributes)
+    attributes[name] = std::visit(AttributeWriter{tensors}, value);
+  return {{"op", op_name(node.op)},  {"name", node.name},   {"inputs", node.inputs},
+          {"outputs", node.outputs}, {"stage", node.stage}, {"attributes", std::move(attributes)}};
 }
 
-// --- reading ---------------------------------------------------------------------------------------------------
+// --- reading
+// ---------------------------------------------------------------------------------------------------
 
 class GraphReader {
  public:
@@ -75,7 +78,8 @@ class GraphReader {
     Graph graph;
     graph.name = j["name"].text();
     graph.opset = j["opset"].integer();
-    j["metadata"].for_each_member([&](const std::string& key, const JsonCursor& c) { graph.metadata[key] = c.text(); });
+    j["metadata"].for_each_member(
+        [&](const std::string& key, const JsonCursor& c) { graph.metadata[key] = c.text(); });
     j["values"].for_each([&](const JsonCursor& c) { graph.values.push_back(value(c)); });
     j["nodes"].for_each([&](const JsonCursor& c) { graph.nodes.push_back(node(c)); });
     graph.inputs = ids(j["inputs"]);
@@ -87,7 +91,8 @@ class GraphReader {
   DType dtype(const JsonCursor& j) const {
     const std::string name = j.text();
     const DType dtype = dtype_from_name(name);
-    if (dtype == DType::kUndefined && name != dtype_name(dtype)) j.fault(fmt::format("'{}' is not a type", name));
+    if (dtype == DType::kUndefined && name != dtype_name(dtype))
+      j.fault(fmt::format("'{}' is not a type", name));
     return dtype;
   }
 
@@ -99,7 +104,8 @@ class GraphReader {
 
   std::vector<ValueId> ids(const JsonCursor& j) const {
     std::vector<ValueId> out;
-    j.for_each([&](const JsonCursor& c) { out.push_back(static_cast<ValueId>(c.integer(kNoValue, INT32_MAX))); });
+    j.for_each(
+        [&](const JsonCursor& c) { out.push_back(static_cast<ValueId>(c.integer(kNoValue, INT32_MAX))); });
     return out;
   }
 
@@ -125,8 +131,8 @@ class GraphReader {
     if (!j.ok()) return {};
     const auto bytes = checked_bytes(type, shape);
     if (type == DType::kUndefined || !bytes || static_cast<uint64_t>(*bytes) != segments_[segment].size()) {
-      j.fault(fmt::format("{}{} does not fit its segment {} of {} bytes", dtype_name(type), to_string(shape), segment,
-                          segments_[segment].size()));
+      j.fault(fmt::format("{}{} does not fit its segment {} of {} bytes", dtype_name(type), to_string(shape),
+                          segment, segments_[segment].size()));
       return {};
     }
     return Tensor(type, std::move(shape), segments_[segment].data(), owner_);
@@ -170,9 +176,8 @@ class GraphReader {
       n.op = *known;
     else
       j["op"].fault(fmt::format("of layer '{}': this Vitrail has no operator '{}'", n.name, op));
-    j["attributes"].for_each_member([&](const std::string& key, const JsonCursor& c) {
-      n.attributes[key] = attribute(c);
-    });
+    j["attributes"].for_each_member(
+        [&](const std::string& key, const JsonCursor& c) { n.attributes[key] = attribute(c); });
     return n;
   }
 

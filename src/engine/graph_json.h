@@ -17,8 +17,8 @@ namespace vitrail {
 // (kFirstTensorSegment + its index). Fails on a graph that load_engine() would refuse.
 Result<std::string> graph_to_json(const Graph& graph, std::vector<Tensor>* tensors);
 
-// The inverse. Tensors point into `segments` (all of the file's) and keep `owner` alive. Checks each field, and that
-// types and extents give the size of each segment; the caller runs verify_graph().
+// The inverse. Tensors point into `segments` (all of the file's) and keep `owner` alive. Checks each field,
+// and that types and extents give the size of each segment; the caller runs verify_graph().
 Result<Graph> graph_from_json(std::string_view text, std::span<const ByteSpan> segments,
                               const std::shared_ptr<const void>& owner);
 

@@ -11,8 +11,8 @@
 
 namespace vitrail {
 
-// Reads JSON whose form is not to be trusted. Nothing throws: the first member that is missing, of another type or out
-// of range is remembered in `status`, and zeros and empty lists come back from then on.
+// Reads JSON whose form is not to be trusted. Nothing throws: the first member that is missing, of another
+// type or out of range is remembered in `status`, and zeros and empty lists come back from then on.
 class JsonCursor {
  public:
   JsonCursor(const nlohmann::json& json, Status& status) : json_(&json), status_(&status) {}

@@ -10,7 +10,9 @@
 namespace vitrail {
 namespace {
 
-std::string_view as_text(ByteSpan bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+std::string_view as_text(ByteSpan bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 
 Result<Engine> load(const std::shared_ptr<const MappedFile>& map, int threads) {
   VTL_ASSIGN(const Container container, open_container({map->data(), map->size()}, threads));

@@ -28,7 +28,8 @@ Status check_profiles(const std::vector<Profile>& profiles) {
 
 bool fits(const Value& value, int64_t batch) {
   for (const Dim& d : *value.shape) {
-    if (d.per_batch < 0 || d.per_batch > kMaxExtent || d.fixed < -kMaxExtent || d.fixed > kMaxExtent) return false;
+    if (d.per_batch < 0 || d.per_batch > kMaxExtent || d.fixed < -kMaxExtent || d.fixed > kMaxExtent)
+      return false;
   }
   // Affine extents are least at batch 1 and largest at the largest batch.
   return checked_bytes(value.dtype, at_batch(*value.shape, 1)) &&
@@ -45,8 +46,8 @@ Status check_value(const Value& v, int64_t batch) {
     return bad_input("graph: constant '{}' has shape {} but its content {}", v.name, to_string(*v.shape),
                      to_string(v.constant->shape()));
   if (v.shape && !fits(v, batch))
-    return bad_input("graph: value '{}' of shape {} does not fit memory at batch {}", v.name, to_string(*v.shape),
-                     batch);
+    return bad_input("graph: value '{}' of shape {} does not fit memory at batch {}", v.name,
+                     to_string(*v.shape), batch);
   return {};
 }
 
@@ -77,7 +78,8 @@ std::optional<int64_t> checked_bytes(DType dtype, const Shape& shape) {
   if (shape.size() > kMaxRank) return std::nullopt;
   auto bytes = static_cast<int64_t>(dtype_size(dtype));
   for (int64_t extent : shape) {
-    if (extent < 0 || extent > kMaxExtent || __builtin_mul_overflow(bytes, extent, &bytes) || bytes > kMaxTensorBytes)
+    if (extent < 0 || extent > kMaxExtent || __builtin_mul_overflow(bytes, extent, &bytes) ||
+        bytes > kMaxTensorBytes)
       return std::nullopt;
   }
   return bytes;
@@ -98,7 +100,8 @@ Status validate_engine(const EngineInfo& info, const Graph& graph) {
   for (const Profile& p : info.profiles) batch = std::max(batch, p.max);
   for (const Value& v : graph.values) VTL_TRY(check_value(v, batch));
   for (const Node& n : graph.nodes) VTL_TRY(check_attributes(n));
-  if (!info.certificate_json.empty()) VTL_TRY(parse_json(info.certificate_json).status().with_context("certificate"));
+  if (!info.certificate_json.empty())
+    VTL_TRY(parse_json(info.certificate_json).status().with_context("certificate"));
   return {};
 }
 

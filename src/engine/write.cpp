@@ -14,7 +14,9 @@ namespace vitrail {
 namespace {
 
 ByteSpan as_bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
-ByteSpan as_bytes(const Tensor& tensor) { return {static_cast<const std::byte*>(tensor.data()), tensor.bytes()}; }
+ByteSpan as_bytes(const Tensor& tensor) {
+  return {static_cast<const std::byte*>(tensor.data()), tensor.bytes()};
+}
 
 }  // namespace
 

@@ -19,7 +19,8 @@ double extent(const Graph& graph, ValueId id, size_t from_end, int64_t batch) {
   return static_cast<double>((*shape)[shape->size() - 1 - from_end].at(batch));
 }
 
-// Weights behind one index of axis 0: what one output element of Conv, one input element of ConvTranspose, meets.
+// Weights behind one index of axis 0: what one output element of Conv, one input element of ConvTranspose,
+// meets.
 double kernel_macs(const Graph& graph, const Node& node, int64_t batch) {
   const double weights = count(graph, node.input(1), batch);
   const auto& shape = graph.value(node.input(1)).shape;
@@ -31,9 +32,11 @@ double kernel_macs(const Graph& graph, const Node& node, int64_t batch) {
 double flops(const Graph& graph, const Node& node, int64_t batch) {
   const double out = node.outputs.empty() ? 0 : count(graph, node.outputs[0], batch);
   switch (node.op) {
-    case Op::Linear: return 2 * count(graph, node.input(0), batch) * extent(graph, node.outputs[0], 0, batch);
+    case Op::Linear:
+      return 2 * count(graph, node.input(0), batch) * extent(graph, node.outputs[0], 0, batch);
     case Op::Gemm:
-    case Op::MatMul: return 2 * out * extent(graph, node.input(0), node.integer("transA", 0) ? 1 : 0, batch);
+    case Op::MatMul:
+      return 2 * out * extent(graph, node.input(0), node.integer("transA", 0) ? 1 : 0, batch);
     case Op::MultiHeadAttention: {
       const auto heads = static_cast<double>(node.integer("heads", 1));
       const auto d = static_cast<double>(node.integer("head_dim", 0));
@@ -41,24 +44,47 @@ double flops(const Graph& graph, const Node& node, int64_t batch) {
       return 2 * extent(graph, node.outputs[0], 2, batch) * heads * extent(graph, node.outputs[0], 1, batch) *
              extent(graph, node.input(1), 1, batch) * (d + dv);
     }
-    case Op::Conv: return 2 * out * kernel_macs(graph, node, batch);
+    case Op::Conv:
+      return 2 * out * kernel_macs(graph, node, batch);
     // Every input element meets every weight of its channel.
-    case Op::ConvTranspose: return 2 * count(graph, node.input(0), batch) * kernel_macs(graph, node, batch);
+    case Op::ConvTranspose:
+      return 2 * count(graph, node.input(0), batch) * kernel_macs(graph, node, batch);
     case Op::PatchEmbed:
       return 2 * count(graph, node.input(0), batch) * static_cast<double>(node.integer("out_channels", 0));
-    case Op::Cast: case Op::CastLike: case Op::Identity: case Op::Dropout: case Op::Concat: case Op::Constant:
-    case Op::ConstantOfShape: case Op::DepthToSpace: case Op::Expand: case Op::Flatten: case Op::Gather: case Op::Pad:
-    case Op::Range: case Op::Reshape: case Op::Shape: case Op::Size: case Op::Slice: case Op::SpaceToDepth:
-    case Op::Split: case Op::Squeeze: case Op::Tile: case Op::Transpose: case Op::Unsqueeze:
+    case Op::Cast:
+    case Op::CastLike:
+    case Op::Identity:
+    case Op::Dropout:
+    case Op::Concat:
+    case Op::Constant:
+    case Op::ConstantOfShape:
+    case Op::DepthToSpace:
+    case Op::Expand:
+    case Op::Flatten:
+    case Op::Gather:
+    case Op::Pad:
+    case Op::Range:
+    case Op::Reshape:
+    case Op::Shape:
+    case Op::Size:
+    case Op::Slice:
+    case Op::SpaceToDepth:
+    case Op::Split:
+    case Op::Squeeze:
+    case Op::Tile:
+    case Op::Transpose:
+    case Op::Unsqueeze:
       return 0;
-    default: return out;
+    default:
+      return out;
   }
 }
 
 int64_t activation_bytes(const Graph& graph, const Node& node, int64_t batch) {
   double bytes = 0;
   for (ValueId id : node.outputs)
-    if (id != kNoValue) bytes += count(graph, id, batch) * static_cast<double>(dtype_size(graph.value(id).dtype));
+    if (id != kNoValue)
+      bytes += count(graph, id, batch) * static_cast<double>(dtype_size(graph.value(id).dtype));
   return static_cast<int64_t>(bytes);
 }
 
@@ -69,7 +95,8 @@ int64_t parameter_count(const Graph& graph) {
     for (ValueId id : node.inputs) {
       if (!graph.is_constant(id) || !seen.insert(id).second) continue;
       const DType t = graph.value(id).dtype;
-      if (t == DType::kF32 || t == DType::kF64 || t == DType::kF16 || t == DType::kBF16) n += graph.constant(id).count();
+      if (t == DType::kF32 || t == DType::kF64 || t == DType::kF16 || t == DType::kBF16)
+        n += graph.constant(id).count();
     }
   return n;
 }

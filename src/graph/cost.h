@@ -5,9 +5,9 @@
 
 namespace vitrail {
 
-// Floating-point operations of a node for a batch of N images, a multiply-add counting as two. Matrix products,
-// convolutions and attention are exact; element-wise work counts one for each output element; movement counts none.
-// Needs inferred shapes; a node without them costs 0.
+// Floating-point operations of a node for a batch of N images, a multiply-add counting as two. Matrix
+// products, convolutions and attention are exact; element-wise work counts one for each output element;
+// movement counts none. Needs inferred shapes; a node without them costs 0.
 double flops(const Graph& graph, const Node& node, int64_t batch);
 
 // Bytes of the node's outputs for a batch of N images.

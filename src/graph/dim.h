@@ -10,8 +10,8 @@
 
 namespace vitrail {
 
-// An extent that is affine in the batch size: per_batch * N + fixed, with N >= 1. Everything else about a model's
-// shapes is a number by the time the passes run, so one fused graph serves every batch size.
+// An extent that is affine in the batch size: per_batch * N + fixed, with N >= 1. Everything else about a
+// model's shapes is a number by the time the passes run, so one fused graph serves every batch size.
 struct Dim {
   int64_t per_batch = 0;
   int64_t fixed = 0;
@@ -27,8 +27,9 @@ struct Dim {
 inline Dim operator+(Dim a, Dim b) { return {a.per_batch + b.per_batch, a.fixed + b.fixed}; }
 inline Dim operator-(Dim a, Dim b) { return {a.per_batch - b.per_batch, a.fixed - b.fixed}; }
 
-// Products and quotients leave the affine form when both sides depend on the batch or the division is not exact for
-// every N: then there is no answer. Quotients of fixed numbers truncate towards zero, as ONNX integer Div does.
+// Products and quotients leave the affine form when both sides depend on the batch or the division is not
+// exact for every N: then there is no answer. Quotients of fixed numbers truncate towards zero, as ONNX
+// integer Div does.
 std::optional<Dim> multiply(Dim a, Dim b);
 std::optional<Dim> divide(Dim a, Dim b);
 

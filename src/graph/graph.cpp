@@ -12,7 +12,8 @@ namespace {
 
 constexpr int kMany = INT_MAX;
 constexpr std::array kOps = {
-#define VTL_OP(name, min_inputs, max_inputs, max_outputs) OpInfo{Op::name, #name, min_inputs, max_inputs, max_outputs},
+#define VTL_OP(name, min_inputs, max_inputs, max_outputs) \
+  OpInfo{Op::name, #name, min_inputs, max_inputs, max_outputs},
 #include "graph/ops.def"
 #undef VTL_OP
 };
@@ -122,8 +123,8 @@ Status verify_graph(const Graph& graph) {
     const auto inputs = static_cast<int>(node.inputs.size());
     const auto outputs = static_cast<int>(node.outputs.size());
     if (inputs < info.min_inputs || inputs > info.max_inputs || outputs < 1 || outputs > info.max_outputs)
-      return bad_input("layer '{}': {} has {} inputs and {} outputs, which it cannot have", node.name, info.name,
-                       inputs, outputs);
+      return bad_input("layer '{}': {} has {} inputs and {} outputs, which it cannot have", node.name,
+                       info.name, inputs, outputs);
     for (int i = 0; i < inputs; ++i) {
       const ValueId id = node.inputs[static_cast<size_t>(i)];
       if (id == kNoValue) {
@@ -133,7 +134,8 @@ Status verify_graph(const Graph& graph) {
       }
       if (!valid(id)) return bad_input("layer '{}': input {} is not a value of this graph", node.name, i);
       if (!defined[static_cast<size_t>(id)])
-        return bad_input("layer '{}': input '{}' is read before anything makes it", node.name, graph.value(id).name);
+        return bad_input("layer '{}': input '{}' is read before anything makes it", node.name,
+                         graph.value(id).name);
     }
     for (ValueId id : node.outputs) {
       if (id == kNoValue) continue;
@@ -145,7 +147,8 @@ Status verify_graph(const Graph& graph) {
   }
   for (ValueId id : graph.outputs)
     if (!valid(id) || !defined[static_cast<size_t>(id)])
-      return bad_input("graph output {} is made by no layer", valid(id) ? graph.value(id).name : std::to_string(id));
+      return bad_input("graph output {} is made by no layer",
+                       valid(id) ? graph.value(id).name : std::to_string(id));
   return {};
 }
 
@@ -156,7 +159,10 @@ std::string print_graph(const Graph& graph) {
       std::string s;
       for (ValueId id : ids) {
         if (!s.empty()) s += ", ";
-        if (id == kNoValue) { s += "-"; continue; }
+        if (id == kNoValue) {
+          s += "-";
+          continue;
+        }
         const Value& v = graph.value(id);
         s += "%" + v.name;
         if (with_shape) s += v.shape ? to_string(*v.shape) : "[?]";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The intermediate representation: operators are data; values carry type, shape (affine in the batch) and, where
-// known, their content.
+// The intermediate representation: operators are data; values carry type, shape (affine in the batch) and,
+// where known, their content.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,7 @@ struct OpInfo {
   Op op;
   std::string_view name;
   int min_inputs;
-  int max_inputs;   // INT_MAX for any number
+  int max_inputs;  // INT_MAX for any number
   int max_outputs;
 };
 
@@ -43,9 +43,10 @@ inline constexpr ValueId kNoValue = -1;  // an optional input that is left out
 struct Value {
   std::string name;
   DType dtype = DType::kUndefined;
-  std::optional<SymShape> shape;            // unset until shape inference has run
-  std::optional<Tensor> constant;           // set for weights and folded values
-  std::optional<std::vector<Dim>> integers; // content of an int64 scalar or vector, where it is affine in the batch
+  std::optional<SymShape> shape;   // unset until shape inference has run
+  std::optional<Tensor> constant;  // set for weights and folded values
+  std::optional<std::vector<Dim>>
+      integers;  // content of an int64 scalar or vector, where it is affine in the batch
 };
 
 using Attribute = std::variant<int64_t, float, std::string, std::vector<int64_t>, std::vector<float>,
@@ -53,11 +54,11 @@ using Attribute = std::variant<int64_t, float, std::string, std::vector<int64_t>
 
 struct Node {
   Op op;
-  std::string name;               // as in the model file; fused nodes take the name of the node that ends them
-  std::vector<ValueId> inputs;    // kNoValue for an optional input that is absent
+  std::string name;             // as in the model file; fused nodes take the name of the node that ends them
+  std::vector<ValueId> inputs;  // kNoValue for an optional input that is absent
   std::vector<ValueId> outputs;
   std::map<std::string, Attribute, std::less<>> attributes;  // with the names and defaults of ONNX
-  std::string stage;              // "patch_embed", "block.3", "head", … once recognised
+  std::string stage;  // "patch_embed", "block.3", "head", … once recognised
 
   ValueId input(size_t i) const { return i < inputs.size() ? inputs[i] : kNoValue; }
   bool has(std::string_view attribute) const { return attributes.find(attribute) != attributes.end(); }
@@ -71,20 +72,21 @@ struct Node {
 class Graph {
  public:
   std::string name;
-  int64_t opset = 0;                             // of the default ONNX domain
-  std::map<std::string, std::string> metadata;   // of the model file
+  int64_t opset = 0;                            // of the default ONNX domain
+  std::map<std::string, std::string> metadata;  // of the model file
   std::vector<Value> values;
   std::vector<Node> nodes;
-  std::vector<ValueId> inputs;                   // without initializers
+  std::vector<ValueId> inputs;  // without initializers
   std::vector<ValueId> outputs;
 
   ValueId add_value(Value value);
-  ValueId add_constant(std::string name, Tensor tensor);  // sets dtype, shape and, for int64 vectors, integers
+  ValueId add_constant(std::string name,
+                       Tensor tensor);  // sets dtype, shape and, for int64 vectors, integers
   Value& value(ValueId id) { return values[static_cast<size_t>(id)]; }
   const Value& value(ValueId id) const { return values[static_cast<size_t>(id)]; }
   bool is_constant(ValueId id) const { return id != kNoValue && value(id).constant.has_value(); }
   const Tensor& constant(ValueId id) const { return *value(id).constant; }
-  ValueId find(std::string_view value_name) const;        // kNoValue when there is none
+  ValueId find(std::string_view value_name) const;  // kNoValue when there is none
 };
 
 // Who makes and who reads each value. A snapshot: made anew after a change of the graph.
@@ -112,9 +114,10 @@ Status verify_graph(const Graph& graph);
 // One line a node: `%out[shape] = Op(%a, %b) {attr=…}  # name`.
 std::string print_graph(const Graph& graph);
 
-// Fills in the dtype, shape and integer content of every value, in topological order, from the graph inputs' and
-// constants'. Shape chains (Shape → Gather → Concat …) come out as `integers`. Fails on a node whose operands do not
-// fit together, naming it and the shapes; a shape that cannot be known (data-dependent) is left unset.
+// Fills in the dtype, shape and integer content of every value, in topological order, from the graph inputs'
+// and constants'. Shape chains (Shape → Gather → Concat …) come out as `integers`. Fails on a node whose
+// operands do not fit together, naming it and the shapes; a shape that cannot be known (data-dependent) is
+// left unset.
 Status infer_shapes(Graph& graph);
 
 }  // namespace vitrail

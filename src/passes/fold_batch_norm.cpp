@@ -25,7 +25,8 @@ int fold_batch_norm(Graph& graph) {
     if (!made_by || (made_by->op != Op::Conv && made_by->op != Op::ConvTranspose)) continue;
     const Node conv = *made_by;
     const bool transposed = conv.op == Op::ConvTranspose;
-    bool constant = constant_f32(graph, conv.input(1)) && (conv.input(2) == kNoValue || constant_f32(graph, conv.input(2)));
+    bool constant = constant_f32(graph, conv.input(1)) &&
+                    (conv.input(2) == kNoValue || constant_f32(graph, conv.input(2)));
     for (size_t k = 1; k < 5; ++k) constant &= constant_f32(graph, norm.input(k));
     if (!constant || (transposed && conv.integer("group", 1) != 1)) continue;
 

@@ -78,17 +78,18 @@ class AttentionFuser {
     const auto scores = match_scores(graph_, match_, softmax->input(0));
     if (rank != 4 || (axis != -1 && axis != 3) || !scores || !scores->product) return;
     // Copies: adding values below moves the originals.
-    const auto out_shape = graph_.value(merge.outputs[0]).shape;        // [B, Sq, H, Dv]
-    const auto score_shape = graph_.value(softmax->outputs[0]).shape;   // [B, H, Sq, Sk]
+    const auto out_shape = graph_.value(merge.outputs[0]).shape;       // [B, Sq, H, Dv]
+    const auto score_shape = graph_.value(softmax->outputs[0]).shape;  // [B, H, Sq, Sk]
     const auto q_shape = graph_.value(scores->product->input(0)).shape;
-    if (!out_shape || !q_shape || q_shape->size() != 4 || !(*out_shape)[2].is_fixed() || !(*out_shape)[3].is_fixed() ||
-        !(*q_shape)[3].is_fixed() || (*q_shape)[1] != (*out_shape)[2])
+    if (!out_shape || !q_shape || q_shape->size() != 4 || !(*out_shape)[2].is_fixed() ||
+        !(*out_shape)[3].is_fixed() || !(*q_shape)[3].is_fixed() || (*q_shape)[1] != (*out_shape)[2])
       return;
     const Dim batch = (*out_shape)[0];
     const int64_t heads = (*out_shape)[2].fixed, dv = (*out_shape)[3].fixed, d = (*q_shape)[3].fixed;
     const Dim sq = (*score_shape)[2], sk = (*score_shape)[3];
     const auto q = operand(index, scores->product->input(0), {batch, Dim::of(heads), sq, Dim::of(d)}, kQuery);
-    const auto k = operand(index, scores->product->input(1), {batch, Dim::of(heads), sk, Dim::of(d)}, kTransposedKey);
+    const auto k =
+        operand(index, scores->product->input(1), {batch, Dim::of(heads), sk, Dim::of(d)}, kTransposedKey);
     const auto v = operand(index, context->input(1), {batch, Dim::of(heads), sk, Dim::of(dv)}, kValue);
     if (!q || !k || !v) return;
 
@@ -97,9 +98,12 @@ class AttentionFuser {
     attention.name = context->name;
     attention.inputs = {q->source, k->source, v->source};
     if (scores->mask != kNoValue) attention.inputs.push_back(scores->mask);
-    attention.attributes = {{"heads", heads},          {"head_dim", d},
-                            {"v_head_dim", dv},        {"q_offset", q->offset},
-                            {"k_offset", k->offset},   {"v_offset", v->offset},
+    attention.attributes = {{"heads", heads},
+                            {"head_dim", d},
+                            {"v_head_dim", dv},
+                            {"q_offset", q->offset},
+                            {"k_offset", k->offset},
+                            {"v_offset", v->offset},
                             {"scale", static_cast<float>(scores->scale * q->scale * k->scale)}};
     attention.outputs = {add_intermediate(graph_, context->name + ".heads", DType::kF32,
                                           SymShape{batch, sq, Dim::of(heads * dv)})};
@@ -111,8 +115,9 @@ class AttentionFuser {
 
   enum Role { kQuery, kTransposedKey, kValue };
 
-  // Finds the operand of shape [B, H, S, D] (kᵀ is stored as [B, H, D, S]) in a [B, S, C] source; where it is no such
-  // view, two nodes that lay it out that way are added. Scales of q and k go into the softmax; one of v cannot.
+  // Finds the operand of shape [B, H, S, D] (kᵀ is stored as [B, H, D, S]) in a [B, S, C] source; where it is
+  // no such view, two nodes that lay it out that way are added. Scales of q and k go into the softmax; one of
+  // v cannot.
   std::optional<Operand> operand(size_t index, ValueId id, const SymShape& want, Role role) {
     const bool transposed = role == kTransposedKey;
     auto view = trace_view(graph_, match_, id);
@@ -124,9 +129,10 @@ class AttentionFuser {
     if (view->shape != want) return std::nullopt;
     const auto& source = *graph_.value(view->source).shape;
     const int64_t d = want[3].fixed;
-    if (source.size() == 3 && (role != kValue || view->scale == 1) && source[0] == want[0] && source[1] == want[2] && source[2].is_fixed() &&
-        view->strides[3] == 1 && (view->strides[1] == d || want[1] == Dim::of(1)) &&
-        view->strides[2] == source[2].fixed && view->offset + want[1].fixed * d <= source[2].fixed) {
+    if (source.size() == 3 && (role != kValue || view->scale == 1) && source[0] == want[0] &&
+        source[1] == want[2] && source[2].is_fixed() && view->strides[3] == 1 &&
+        (view->strides[1] == d || want[1] == Dim::of(1)) && view->strides[2] == source[2].fixed &&
+        view->offset + want[1].fixed * d <= source[2].fixed) {
       Operand t;
       t.source = view->source;
       t.offset = view->offset;
@@ -141,7 +147,8 @@ class AttentionFuser {
     transpose.op = Op::Transpose;
     transpose.name = graph_.value(id).name + ".tokens_first";
     transpose.inputs = {id};
-    transpose.attributes = {{"perm", transposed ? std::vector<int64_t>{0, 3, 1, 2} : std::vector<int64_t>{0, 2, 1, 3}}};
+    transpose.attributes = {
+        {"perm", transposed ? std::vector<int64_t>{0, 3, 1, 2} : std::vector<int64_t>{0, 2, 1, 3}}};
     transpose.outputs = {
         add_intermediate(graph_, transpose.name, DType::kF32, SymShape{want[0], want[2], want[1], want[3]})};
     Node merge;
@@ -210,8 +217,8 @@ int merge_qkv(Graph& graph) {
     const Node attention = graph.nodes[i];
     const Node* parts[3];
     for (size_t p = 0; p < 3; ++p) parts[p] = projection(graph, match, attention, p);
-    if (!parts[0] || !parts[1] || !parts[2] || parts[0] == parts[1] || parts[0]->input(0) != parts[1]->input(0) ||
-        parts[0]->input(0) != parts[2]->input(0))
+    if (!parts[0] || !parts[1] || !parts[2] || parts[0] == parts[1] ||
+        parts[0]->input(0) != parts[1]->input(0) || parts[0]->input(0) != parts[2]->input(0))
       continue;
     std::vector<Tensor> weights, biases;
     std::vector<int64_t> offsets{0};

@@ -72,10 +72,12 @@ int fuse_layer_norm(Graph& graph) {
     if (!scaled) continue;
     const auto core = match_core(graph, match, scaled->second);
     const int64_t width = core ? last_extent(graph, core->x) : -1;
-    if (width < 1 || !is_row_constant(graph, scaled->first, width) || !is_row_constant(graph, add->first, width))
+    if (width < 1 || !is_row_constant(graph, scaled->first, width) ||
+        !is_row_constant(graph, add->first, width))
       continue;
     const std::string base = graph.nodes[i].name;
-    const ValueId scale = add_weight(graph, base + ".scale", row_constant(graph.constant(scaled->first), width));
+    const ValueId scale =
+        add_weight(graph, base + ".scale", row_constant(graph.constant(scaled->first), width));
     const ValueId bias = add_weight(graph, base + ".bias", row_constant(graph.constant(add->first), width));
     Node& node = graph.nodes[i];
     node.op = Op::LayerNormalization;

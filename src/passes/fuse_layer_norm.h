@@ -5,8 +5,8 @@
 
 namespace vitrail {
 
-// ReduceMean, Sub, Pow, ReduceMean, Add, Sqrt, Div [, Mul, Add] over the last axis, as exporters below opset 17 write
-// layer normalisation (Ba et al. 2016), becomes one LayerNormalization. Returns how many were fused.
+// ReduceMean, Sub, Pow, ReduceMean, Add, Sqrt, Div [, Mul, Add] over the last axis, as exporters below opset
+// 17 write layer normalisation (Ba et al. 2016), becomes one LayerNormalization. Returns how many were fused.
 int fuse_layer_norm(Graph& graph);
 
 }  // namespace vitrail

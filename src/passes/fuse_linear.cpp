@@ -30,7 +30,9 @@ Tensor transposed(const Tensor& matrix) {
   return out;
 }
 
-Tensor scaled(const Tensor& tensor, float factor) { return scaled_columns(tensor, Tensor::f32({1}, {factor})); }
+Tensor scaled(const Tensor& tensor, float factor) {
+  return scaled_columns(tensor, Tensor::f32({1}, {factor}));
+}
 
 // Gemm(A, B, C) = alpha·A·op(B) + beta·C with constant B and C.
 bool gemm_to_linear(Graph& graph, size_t index) {
@@ -78,10 +80,14 @@ std::string activation_of(const Node& node) {
       const std::string approximate = node.text("approximate", "none");
       return approximate == "none" ? "gelu" : "gelu_" + approximate;
     }
-    case Op::Relu: return "relu";
-    case Op::Sigmoid: return "sigmoid";
-    case Op::Tanh: return "tanh";
-    default: return "";
+    case Op::Relu:
+      return "relu";
+    case Op::Sigmoid:
+      return "sigmoid";
+    case Op::Tanh:
+      return "tanh";
+    default:
+      return "";
   }
 }
 
@@ -132,7 +138,8 @@ int fold_layer_scale(Graph& graph) {
     absorb(graph.nodes[i], linear);
     graph.nodes[i].inputs[1] = weight;
     if (linear.input(2) != kNoValue)
-      graph.nodes[i].inputs[2] = add_weight(graph, linear.name + ".scaled_bias", scaled_columns(graph.constant(linear.input(2)), scale));
+      graph.nodes[i].inputs[2] = add_weight(graph, linear.name + ".scaled_bias",
+                                            scaled_columns(graph.constant(linear.input(2)), scale));
     ++folded;
   }
   return folded;

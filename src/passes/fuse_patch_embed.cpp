@@ -17,8 +17,9 @@ bool is_patch_convolution(const Graph& graph, const Node& conv) {
     const auto list = conv.integers(name);
     return std::all_of(list.begin(), list.end(), [&](int64_t v) { return v == expected; });
   };
-  return conv.integers("strides") == std::vector<int64_t>{w[2], w[3]} && all("pads", 0) && all("dilations", 1) &&
-         conv.integer("group", 1) == 1 && conv.text("auto_pad", "NOTSET") == "NOTSET" &&
+  return conv.integers("strides") == std::vector<int64_t>{w[2], w[3]} && all("pads", 0) &&
+         all("dilations", 1) && conv.integer("group", 1) == 1 &&
+         conv.text("auto_pad", "NOTSET") == "NOTSET" &&
          (conv.input(2) == kNoValue || graph.is_constant(conv.input(2)));
 }
 
@@ -38,9 +39,10 @@ bool match_tokens(Graph& graph, const Matcher& match, Node& node) {
   if (node.op != Op::Transpose && node.op != Op::Reshape) return false;
   const Node* conv = convolution_of_tokens(match, node);
   if (!conv || !is_patch_convolution(graph, *conv)) return false;
-  const auto& grid = graph.value(conv->outputs[0]).shape;     // [N, C, h, w]
-  const auto& tokens = graph.value(node.outputs[0]).shape;    // [N, P, C]
-  if (!grid || !tokens || tokens->size() != 3 || (*tokens)[0] != (*grid)[0] || (*tokens)[2] != (*grid)[1]) return false;
+  const auto& grid = graph.value(conv->outputs[0]).shape;   // [N, C, h, w]
+  const auto& tokens = graph.value(node.outputs[0]).shape;  // [N, P, C]
+  if (!grid || !tokens || tokens->size() != 3 || (*tokens)[0] != (*grid)[0] || (*tokens)[2] != (*grid)[1])
+    return false;
   const Shape& w = graph.constant(conv->input(1)).shape();
   Node embed = *conv;
   node.op = Op::PatchEmbed;
@@ -130,8 +132,10 @@ int fuse_patch_embed(Graph& graph) {
   const Matcher match(graph);
   // Topological order: the tokens come first, then, in any order, what is put before them or added to them.
   for (Node& node : graph.nodes) {
-    if (match_tokens(graph, match, node)) ++fused;
-    else if (!absorb_concat(graph, match, node)) absorb_position(graph, match, node);
+    if (match_tokens(graph, match, node))
+      ++fused;
+    else if (!absorb_concat(graph, match, node))
+      absorb_position(graph, match, node);
   }
   return fused;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Small helpers for recognising patterns. A pass turns the LAST node of a pattern into the fused node, in place; what
-// the pattern leaves unread is swept by remove_dead_nodes(), so a value that somebody else reads is never lost.
+// Small helpers for recognising patterns. A pass turns the LAST node of a pattern into the fused node, in
+// place; what the pattern leaves unread is swept by remove_dead_nodes(), so a value that somebody else reads
+// is never lost.
 #pragma once
 
 #include <optional>
@@ -45,7 +46,6 @@ bool is_row_constant(const Graph& graph, ValueId id, int64_t count);
 
 // The row constant as [count], a single element repeated.
 Tensor row_constant(const Tensor& constant, int64_t count);
-
 
 // Extent of the last axis when the shape is known and that extent is fixed; -1 otherwise.
 int64_t last_extent(const Graph& graph, ValueId id);

@@ -19,13 +19,17 @@ struct Pass {
   int (*run)(Graph&);
 };
 
-// Order matters: a layer scale must still find its Linear bare, and the epilogues must not swallow what attention and
-// patch embedding look for.
+// Order matters: a layer scale must still find its Linear bare, and the epilogues must not swallow what
+// attention and patch embedding look for.
 constexpr Pass kPasses[] = {
-    {"fuse_layer_norm", fuse_layer_norm}, {"fuse_gelu", fuse_gelu},
-    {"fold_batch_norm", fold_batch_norm}, {"fuse_linear", fuse_linear},
-    {"fold_layer_scale", fold_layer_scale}, {"fuse_attention", fuse_attention},
-    {"merge_qkv", merge_qkv},             {"fuse_patch_embed", fuse_patch_embed},
+    {"fuse_layer_norm", fuse_layer_norm},
+    {"fuse_gelu", fuse_gelu},
+    {"fold_batch_norm", fold_batch_norm},
+    {"fuse_linear", fuse_linear},
+    {"fold_layer_scale", fold_layer_scale},
+    {"fuse_attention", fuse_attention},
+    {"merge_qkv", merge_qkv},
+    {"fuse_patch_embed", fuse_patch_embed},
     {"fuse_epilogues", fuse_epilogues},
 };
 

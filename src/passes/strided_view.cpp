@@ -7,8 +7,9 @@
 namespace vitrail {
 namespace {
 
-// A view on its way through a chain: every axis is a list of strided factors, outermost first, so that merging axes is
-// always possible and a later split undoes it ([N,H,S,D] → [N·H,S,D] → … → [N,H,D,S], as PyTorch 2 exports attention).
+// A view on its way through a chain: every axis is a list of strided factors, outermost first, so that
+// merging axes is always possible and a later split undoes it ([N,H,S,D] → [N·H,S,D] → … → [N,H,D,S], as
+// PyTorch 2 exports attention).
 struct Factor {
   Dim extent;
   int64_t stride;
@@ -107,7 +108,8 @@ std::optional<size_t> axis_of(int64_t axis, size_t rank) {
 }
 
 const std::vector<Dim>* fixed_integers(const Graph& graph, ValueId id, size_t count) {
-  if (id == kNoValue || !graph.value(id).integers || graph.value(id).integers->size() != count) return nullptr;
+  if (id == kNoValue || !graph.value(id).integers || graph.value(id).integers->size() != count)
+    return nullptr;
   for (Dim d : *graph.value(id).integers)
     if (!d.is_fixed()) return nullptr;
   return &*graph.value(id).integers;
@@ -152,7 +154,8 @@ bool slice(Walk& walk, const Graph& graph, const Node& node) {
   const auto* starts = fixed_integers(graph, node.input(1), 1);
   const auto* axes = fixed_integers(graph, node.input(3), 1);
   const auto* steps = fixed_integers(graph, node.input(4), 1);
-  if (!shape || !starts || !axes || (node.input(4) != kNoValue && (!steps || (*steps)[0] != Dim::of(1)))) return false;
+  if (!shape || !starts || !axes || (node.input(4) != kNoValue && (!steps || (*steps)[0] != Dim::of(1))))
+    return false;
   const auto axis = axis_of((*axes)[0].fixed, walk.axes.size());
   Factor* factor = axis ? walk.whole(*axis) : nullptr;
   if (!factor) return false;
@@ -169,15 +172,21 @@ bool slice(Walk& walk, const Graph& graph, const Node& node) {
 bool apply(Walk& walk, const Graph& graph, const Matcher& match, const Node& node, ValueId made) {
   const auto& shape = graph.value(made).shape;
   switch (node.op) {
-    case Op::Identity: return true;
+    case Op::Identity:
+      return true;
     case Op::Reshape:
     case Op::Squeeze:
     case Op::Unsqueeze:
-    case Op::Flatten: return shape && reshape(walk, *shape);
-    case Op::Transpose: return transpose(walk, node);
-    case Op::Gather: return gather(walk, graph, node);
-    case Op::Split: return split(walk, graph, node, made);
-    case Op::Slice: return slice(walk, graph, node);
+    case Op::Flatten:
+      return shape && reshape(walk, *shape);
+    case Op::Transpose:
+      return transpose(walk, node);
+    case Op::Gather:
+      return gather(walk, graph, node);
+    case Op::Split:
+      return split(walk, graph, node, made);
+    case Op::Slice:
+      return slice(walk, graph, node);
     case Op::Mul:
     case Op::Div: {
       const bool first = node.op == Op::Mul && match.scalar(node.input(0)).has_value();
@@ -186,19 +195,32 @@ bool apply(Walk& walk, const Graph& graph, const Matcher& match, const Node& nod
       walk.scale *= node.op == Op::Mul ? *s : 1 / *s;
       return true;
     }
-    default: return false;
+    default:
+      return false;
   }
 }
 
 // The operand that a view operation looks at; kNoValue when the node is none.
 ValueId viewed_operand(const Matcher& match, const Node& node) {
   switch (node.op) {
-    case Op::Identity: case Op::Reshape: case Op::Squeeze: case Op::Unsqueeze: case Op::Flatten:
-    case Op::Transpose: case Op::Gather: case Op::Split: case Op::Slice:
+    case Op::Identity:
+    case Op::Reshape:
+    case Op::Squeeze:
+    case Op::Unsqueeze:
+    case Op::Flatten:
+    case Op::Transpose:
+    case Op::Gather:
+    case Op::Split:
+    case Op::Slice:
       return node.input(0);
-    case Op::Mul: return match.scalar(node.input(0)) ? node.input(1) : match.scalar(node.input(1)) ? node.input(0) : kNoValue;
-    case Op::Div: return match.scalar(node.input(1)) ? node.input(0) : kNoValue;
-    default: return kNoValue;
+    case Op::Mul:
+      return match.scalar(node.input(0))   ? node.input(1)
+             : match.scalar(node.input(1)) ? node.input(0)
+                                           : kNoValue;
+    case Op::Div:
+      return match.scalar(node.input(1)) ? node.input(0) : kNoValue;
+    default:
+      return kNoValue;
   }
 }
 

@@ -15,8 +15,8 @@ int64_t fixed_extent(const Graph& graph, ValueId id, size_t axis) {
 
 int64_t linear_width(const Graph& graph, const Node& linear) { return last_extent(graph, linear.outputs[0]); }
 
-// The node that adds a branch ending in `id` to the stream: a Linear with a residual or a plain Add. Looks through
-// Reshape and Linear, which is all that stands between attention and its projection.
+// The node that adds a branch ending in `id` to the stream: a Linear with a residual or a plain Add. Looks
+// through Reshape and Linear, which is all that stands between attention and its projection.
 const Node* closing_addition(const Graph& graph, const UseMap& uses, ValueId id, ValueId* stream) {
   for (int depth = 0; depth < 6; ++depth) {
     if (uses.consumers(id).size() != 1) return nullptr;
@@ -29,14 +29,16 @@ const Node* closing_addition(const Graph& graph, const UseMap& uses, ValueId id,
       *stream = next.input(0) == id ? next.input(1) : next.input(0);
       return &next;
     }
-    if (next.op != Op::Linear && next.op != Op::Reshape && next.op != Op::Mul && next.op != Op::LayerNormalization)
+    if (next.op != Op::Linear && next.op != Op::Reshape && next.op != Op::Mul &&
+        next.op != Op::LayerNormalization)
       return nullptr;
     id = next.outputs[0];
   }
   return nullptr;
 }
 
-// The node that adds the MLP's branch back to `stream`: the last reader of the stream that is a Linear or Add.
+// The node that adds the MLP's branch back to `stream`: the last reader of the stream that is a Linear or
+// Add.
 const Node* second_addition(const Graph& graph, const UseMap& uses, ValueId stream) {
   const Node* found = nullptr;
   for (int n : uses.consumers(stream)) {
@@ -70,7 +72,8 @@ void describe_head(const Graph& graph, ModelStructure& s) {
         s.pooling = "class token";
     }
     if (node.op == Op::ReduceMean && s.pooling == "none") s.pooling = "mean";
-    if (node.op == Op::Linear && s.head != "convolutional") s.head = fmt::format("linear [{}]", linear_width(graph, node));
+    if (node.op == Op::Linear && s.head != "convolutional")
+      s.head = fmt::format("linear [{}]", linear_width(graph, node));
     if (node.op == Op::Conv || node.op == Op::ConvTranspose) s.head = "convolutional";
   }
 }
@@ -125,7 +128,8 @@ ModelStructure recognise_structure(Graph& graph) {
   s.stages.push_back({"head", graph.outputs.empty() ? kNoValue : graph.outputs[0]});
   for (const Node& node : graph.nodes) {
     if (node.op == Op::PatchEmbed) s.prefix_tokens = node.integer("prefix", 0);
-    if (node.op == Op::Linear && node.stage == "block.0" && node.input(3) == kNoValue && node.has("activation"))
+    if (node.op == Op::Linear && node.stage == "block.0" && node.input(3) == kNoValue &&
+        node.has("activation"))
       s.mlp_width = linear_width(graph, node);
   }
   describe_head(graph, s);

@@ -14,7 +14,8 @@
 
 namespace vitrail {
 
-// Hears about every layer while a batch runs. Both calls come on the thread that called run(), between layers.
+// Hears about every layer while a batch runs. Both calls come on the thread that called run(), between
+// layers.
 class Observer {
  public:
   virtual ~Observer() = default;
@@ -35,9 +36,9 @@ struct PlannedValue {
   int last_node;   // last read by
 };
 struct MemoryPlan {
-  int64_t arena_bytes = 0;    // activations, shared by lifetime
-  int64_t scratch_bytes = 0;  // for the kernels, all threads together
-  int64_t unshared_bytes = 0; // what the activations would take without sharing
+  int64_t arena_bytes = 0;        // activations, shared by lifetime
+  int64_t scratch_bytes = 0;      // for the kernels, all threads together
+  int64_t unshared_bytes = 0;     // what the activations would take without sharing
   int64_t lower_bound_bytes = 0;  // the most activation bytes that are alive at once: no plan can need less
   std::vector<PlannedValue> values;
   int64_t total() const { return arena_bytes + scratch_bytes; }
@@ -53,10 +54,10 @@ struct ContextOptions {
 class Context {
  public:
   virtual ~Context() = default;
-  // Runs one batch. Inputs and outputs are in the order of the graph's, with the batch filled in; the caller has
-  // checked their types and shapes.
-  virtual Status run(int64_t batch, std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs,
-                     Observer* observer) = 0;
+  // Runs one batch. Inputs and outputs are in the order of the graph's, with the batch filled in; the caller
+  // has checked their types and shapes.
+  virtual Status run(int64_t batch, std::span<const TensorView> inputs,
+                     std::span<const MutableTensorView> outputs, Observer* observer) = 0;
 };
 
 // A loaded graph: weights and kernels, immutable, shared by all contexts.

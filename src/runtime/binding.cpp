@@ -53,7 +53,8 @@ int64_t solve_batch(const SymShape& expected, const Shape& shape) {
   for (size_t i = 0; i < expected.size() && i < shape.size(); ++i) {
     const Dim d = expected[i];
     if (d.is_fixed()) continue;
-    const bool exact = shape[i] >= d.at(1) && shape[i] <= d.at(kMaxBatch) && (shape[i] - d.fixed) % d.per_batch == 0;
+    const bool exact =
+        shape[i] >= d.at(1) && shape[i] <= d.at(kMaxBatch) && (shape[i] - d.fixed) % d.per_batch == 0;
     return exact ? (shape[i] - d.fixed) / d.per_batch : 0;
   }
   return 0;
@@ -64,9 +65,11 @@ template <class View>
 Status check_tensor(const Value& value, const View& tensor, int64_t batch, std::string_view what) {
   if (tensor.dtype != value.dtype || !shape_is(*value.shape, tensor.shape, batch))
     return bad_input("{} '{}': expected {}{}{}, got {}{}", what, value.name, dtype_name(value.dtype),
-                     to_string(*value.shape), is_fixed(*value.shape) ? "" : fmt::format(" with N = {}", batch),
+                     to_string(*value.shape),
+                     is_fixed(*value.shape) ? "" : fmt::format(" with N = {}", batch),
                      dtype_name(tensor.dtype), to_string(tensor.shape));
-  if (tensor.data == nullptr && tensor.count() > 0) return bad_input("{} '{}' has no memory", what, value.name);
+  if (tensor.data == nullptr && tensor.count() > 0)
+    return bad_input("{} '{}' has no memory", what, value.name);
   if (reinterpret_cast<uintptr_t>(tensor.data) % dtype_size(tensor.dtype) != 0)
     return bad_input("{} '{}': its memory is not aligned to its {}-byte elements", what, value.name,
                      dtype_size(tensor.dtype));

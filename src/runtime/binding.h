@@ -21,9 +21,9 @@ struct NamedMutableView {
 // Whether any input's shape depends on the batch size.
 bool depends_on_batch(const Graph& graph);
 
-// Every input of the graph must be there once, with its type and shape. Returns the batch size N that the shapes have
-// in common; 1 for a graph whose inputs do not depend on it. kBadInput names the tensor, what was expected and what
-// came.
+// Every input of the graph must be there once, with its type and shape. Returns the batch size N that the
+// shapes have in common; 1 for a graph whose inputs do not depend on it. kBadInput names the tensor, what was
+// expected and what came.
 Result<int64_t> match_inputs(const Graph& graph, std::span<const NamedView> inputs);
 
 // Every output of the graph must be there once, with its type and its shape at this batch size.

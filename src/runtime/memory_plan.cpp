@@ -9,9 +9,12 @@
 namespace vitrail {
 namespace {
 
-int64_t aligned(int64_t bytes) { return (bytes + kBufferAlignment - 1) / kBufferAlignment * kBufferAlignment; }
+int64_t aligned(int64_t bytes) {
+  return (bytes + kBufferAlignment - 1) / kBufferAlignment * kBufferAlignment;
+}
 
-// `placed` are the buffers alive together with the new one, by offset. The tightest gap between them, or their end.
+// `placed` are the buffers alive together with the new one, by offset. The tightest gap between them, or
+// their end.
 int64_t best_fit(std::span<const PlannedValue* const> placed, int64_t bytes) {
   std::optional<int64_t> best;
   int64_t best_gap = 0, end = 0;

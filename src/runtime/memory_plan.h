@@ -17,10 +17,10 @@ struct BufferRequest {
 
 inline constexpr int64_t kBufferAlignment = 64;
 
-// Gives each buffer an offset in one arena so that buffers which live at the same step do not overlap. Greedy by size
-// (Pisarchyk & Lee, "Efficient Memory Management for Deep Neural Net Inference", MLSys 2020): the largest buffer first,
-// each into the tightest gap that its lifetime leaves. Quadratic in the number of buffers. `values` comes back in the
-// order of the requests; scratch_bytes stays 0.
+// Gives each buffer an offset in one arena so that buffers which live at the same step do not overlap. Greedy
+// by size (Pisarchyk & Lee, "Efficient Memory Management for Deep Neural Net Inference", MLSys 2020): the
+// largest buffer first, each into the tightest gap that its lifetime leaves. Quadratic in the number of
+// buffers. `values` comes back in the order of the requests; scratch_bytes stays 0.
 MemoryPlan plan_memory(std::span<const BufferRequest> requests);
 
 }  // namespace vitrail

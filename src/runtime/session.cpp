@@ -14,7 +14,8 @@ constexpr int kMaxThreads = 1024;
 
 std::string to_string(const std::vector<Profile>& profiles) {
   std::string out;
-  for (const Profile& p : profiles) out += fmt::format("{}{}:{}:{}", out.empty() ? "" : ", ", p.min, p.opt, p.max);
+  for (const Profile& p : profiles)
+    out += fmt::format("{}{}:{}:{}", out.empty() ? "" : ", ", p.min, p.opt, p.max);
   return out;
 }
 
@@ -34,7 +35,8 @@ Status check_interface(const Graph& graph) {
 
 }  // namespace
 
-// A context and room for its arguments in the graph's order; their shapes keep their capacity from batch to batch.
+// A context and room for its arguments in the graph's order; their shapes keep their capacity from batch to
+// batch.
 struct Session::Stream {
   std::unique_ptr<Context> context;
   std::vector<TensorView> inputs;
@@ -71,7 +73,8 @@ class Session::Lease {
   Stream* stream_;
 };
 
-Session::Session(std::shared_ptr<const Engine> engine, std::shared_ptr<const Program> program, SessionOptions options)
+Session::Session(std::shared_ptr<const Engine> engine, std::shared_ptr<const Program> program,
+                 SessionOptions options)
     : engine_(std::move(engine)), program_(std::move(program)), options_(options) {}
 
 Session::~Session() = default;
@@ -100,15 +103,18 @@ Status Session::resolve_options() {
   const int64_t largest = depends_on_batch(*engine_->graph) ? largest_batch(engine_->info) : 1;
   if (o.max_batch == 0) o.max_batch = largest;
   if (o.max_batch < 1 || o.max_batch > largest)
-    return usage_error("max_batch: {} is not between 1 and {}, the largest batch of the engine's profiles ({})",
-                       o.max_batch, largest, to_string(engine_->info.profiles));
+    return usage_error(
+        "max_batch: {} is not between 1 and {}, the largest batch of the engine's profiles ({})", o.max_batch,
+        largest, to_string(engine_->info.profiles));
 
   VTL_ASSIGN(plan_, program_->plan(o.max_batch, o.threads));
   int64_t needed = 0;
   if (__builtin_mul_overflow(plan_.total(), int64_t{o.streams}, &needed) || needed > o.workspace_bytes)
     return resource_error(
-        "{} stream(s) at batch {} need {} bytes ({:.1f} MiB: {} activations and {} scratch each) beyond the weights, "
-        "but the workspace cap is {} bytes; the smallest cap that works is --workspace {}, or lower the streams, the "
+        "{} stream(s) at batch {} need {} bytes ({:.1f} MiB: {} activations and {} scratch each) beyond the "
+        "weights, "
+        "but the workspace cap is {} bytes; the smallest cap that works is --workspace {}, or lower the "
+        "streams, the "
         "threads or the largest batch",
         o.streams, o.max_batch, needed, static_cast<double>(needed) / (1 << 20), plan_.arena_bytes,
         plan_.scratch_bytes, o.workspace_bytes, needed);
@@ -118,13 +124,15 @@ Status Session::resolve_options() {
 Status Session::add_stream() {
   auto stream = std::make_unique<Stream>();
   VTL_ASSIGN(stream->context,
-             program_->create_context({options_.max_batch, options_.workspace_bytes / options_.streams,
-                                       options_.threads}));
+             program_->create_context(
+                 {options_.max_batch, options_.workspace_bytes / options_.streams, options_.threads}));
   const Graph& graph = *engine_->graph;
   for (ValueId id : graph.inputs)
-    stream->inputs.push_back({graph.value(id).dtype, at_batch(*graph.value(id).shape, options_.max_batch), nullptr});
+    stream->inputs.push_back(
+        {graph.value(id).dtype, at_batch(*graph.value(id).shape, options_.max_batch), nullptr});
   for (ValueId id : graph.outputs)
-    stream->outputs.push_back({graph.value(id).dtype, at_batch(*graph.value(id).shape, options_.max_batch), nullptr});
+    stream->outputs.push_back(
+        {graph.value(id).dtype, at_batch(*graph.value(id).shape, options_.max_batch), nullptr});
   free_.push_back(stream.get());
   streams_.push_back(std::move(stream));
   return {};
@@ -133,9 +141,11 @@ Status Session::add_stream() {
 Status Session::check_batch(int64_t batch) const {
   const auto& profiles = engine_->info.profiles;
   if (!depends_on_batch(*engine_->graph)) return {};
-  if (std::none_of(profiles.begin(), profiles.end(), [&](Profile p) { return p.min <= batch && batch <= p.max; }))
+  if (std::none_of(profiles.begin(), profiles.end(),
+                   [&](Profile p) { return p.min <= batch && batch <= p.max; }))
     return bad_input(
-        "batch {} is in none of the engine's profiles ({}); send another batch or rebuild it with `vitrail build "
+        "batch {} is in none of the engine's profiles ({}); send another batch or rebuild it with `vitrail "
+        "build "
         "--profile 1:{}:{}`",
         batch, to_string(profiles), batch, batch);
   if (batch > options_.max_batch)
@@ -188,7 +198,8 @@ Result<std::vector<NamedTensor>> Session::run(const std::vector<NamedTensor>& in
 
 std::vector<Shape> Session::output_shapes(int64_t batch) const {
   std::vector<Shape> shapes;
-  for (ValueId id : engine_->graph->outputs) shapes.push_back(at_batch(*engine_->graph->value(id).shape, batch));
+  for (ValueId id : engine_->graph->outputs)
+    shapes.push_back(at_batch(*engine_->graph->value(id).shape, batch));
   return shapes;
 }
 

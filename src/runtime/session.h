@@ -22,20 +22,20 @@ struct SessionOptions {
   bool check_finite = true;     // refuse inputs that hold NaN or infinity
 };
 
-// Runs an engine. Any number of threads may call run(); the first `streams` of them run at once, the others wait in
-// the order in which they came.
+// Runs an engine. Any number of threads may call run(); the first `streams` of them run at once, the others
+// wait in the order in which they came.
 class Session {
  public:
-  // Plans and allocates everything that running will need. kUsage for options that make no sense; kResource when the
-  // cap is too small, with the bytes needed and the smallest cap that works.
+  // Plans and allocates everything that running will need. kUsage for options that make no sense; kResource
+  // when the cap is too small, with the bytes needed and the smallest cap that works.
   static Result<std::unique_ptr<Session>> create(std::shared_ptr<const Engine> engine,
                                                  std::shared_ptr<const Program> program,
                                                  const SessionOptions& options = {});
   ~Session();
 
-  // Runs one batch of N rows, N taken from the inputs' shapes. Inputs and outputs are named, in any order; all of them
-  // must be there, of the engine's types and shapes. Allocates nothing once each stream has run. kBadInput names the
-  // tensor, what was expected and what came.
+  // Runs one batch of N rows, N taken from the inputs' shapes. Inputs and outputs are named, in any order;
+  // all of them must be there, of the engine's types and shapes. Allocates nothing once each stream has run.
+  // kBadInput names the tensor, what was expected and what came.
   Status run(std::span<const NamedView> inputs, std::span<const NamedMutableView> outputs,
              Observer* observer = nullptr);
 
@@ -48,12 +48,15 @@ class Session {
   const Engine& engine() const { return *engine_; }
   const SessionOptions& options() const { return options_; }  // with the zeros filled in
   const MemoryPlan& memory_plan() const { return plan_; }     // of one stream at max_batch
-  int64_t planned_bytes() const { return plan_.total() * options_.streams; }  // of all streams, without weights
+  int64_t planned_bytes() const {
+    return plan_.total() * options_.streams;
+  }  // of all streams, without weights
 
  private:
   struct Stream;
   class Lease;
-  Session(std::shared_ptr<const Engine> engine, std::shared_ptr<const Program> program, SessionOptions options);
+  Session(std::shared_ptr<const Engine> engine, std::shared_ptr<const Program> program,
+          SessionOptions options);
 
   Status resolve_options();
   Status add_stream();

@@ -41,10 +41,11 @@ Status find_preprocess(const ModelOptions& options, ImportedModel& model) {
     json = it->second;
     origin = "the model's metadata";
   } else {
-    model.warnings.push_back(fmt::format(
-        "no preprocessing is known: assuming shortest side to {} bicubic, centre crop, ImageNet mean and deviation; give "
-        "--preprocess FILE.json if the model was trained otherwise",
-        std::min(model.preprocess.height, model.preprocess.width)));
+    model.warnings.push_back(
+        fmt::format("no preprocessing is known: assuming shortest side to {} bicubic, centre crop, ImageNet "
+                    "mean and deviation; give "
+                    "--preprocess FILE.json if the model was trained otherwise",
+                    std::min(model.preprocess.height, model.preprocess.width)));
     return {};
   }
   auto contract = parse_contract(json, model.preprocess);
@@ -64,9 +65,11 @@ Status find_labels(const ModelOptions& options, ImportedModel& model) {
     VTL_ASSIGN(model.labels, load_labels(options.labels_file));
   } else if (auto it = model.graph.metadata.find(kLabelsKey); it != model.graph.metadata.end()) {
     const auto list = nlohmann::json::parse(it->second, nullptr, false);
-    if (!list.is_array()) return bad_input("the model's metadata '{}' is not a JSON array of names", kLabelsKey);
+    if (!list.is_array())
+      return bad_input("the model's metadata '{}' is not a JSON array of names", kLabelsKey);
     for (const auto& label : list) {
-      if (!label.is_string()) return bad_input("the model's metadata '{}' holds something else than names", kLabelsKey);
+      if (!label.is_string())
+        return bad_input("the model's metadata '{}' holds something else than names", kLabelsKey);
       model.labels.push_back(label.get<std::string>());
     }
   }
@@ -74,8 +77,8 @@ Status find_labels(const ModelOptions& options, ImportedModel& model) {
   const Value& output = model.graph.value(model.graph.outputs[0]);
   if (output.shape && output.shape->size() == 2 &&
       output.shape->back() != Dim::of(static_cast<int64_t>(model.labels.size())))
-    model.warnings.push_back(fmt::format("{} labels were given, but the output '{}' is {}", model.labels.size(),
-                                         output.name, to_string(*output.shape)));
+    model.warnings.push_back(fmt::format("{} labels were given, but the output '{}' is {}",
+                                         model.labels.size(), output.name, to_string(*output.shape)));
   return {};
 }
 
@@ -85,7 +88,8 @@ int64_t fixed_batch(const Graph& graph) {
     const auto& shape = graph.value(id).shape;
     if (shape && !shape->empty() && !(*shape)[0].is_fixed()) return 0;
   }
-  if (graph.inputs.empty() || !graph.value(graph.inputs[0]).shape || graph.value(graph.inputs[0]).shape->empty())
+  if (graph.inputs.empty() || !graph.value(graph.inputs[0]).shape ||
+      graph.value(graph.inputs[0]).shape->empty())
     return 1;
   return (*graph.value(graph.inputs[0]).shape)[0].fixed;
 }
@@ -95,10 +99,12 @@ Result<std::vector<Profile>> choose_profiles(const Graph& graph, const std::vect
   if (wanted.empty()) return std::vector<Profile>{fixed ? Profile{fixed, fixed, fixed} : Profile{1, 8, 64}};
   for (const Profile& p : wanted) {
     if (p.min < 1 || p.min > p.opt || p.opt > p.max || p.max > 1 << 20)
-      return usage_error("--profile {}:{}:{}: needs 1 <= min <= opt <= max <= {}", p.min, p.opt, p.max, 1 << 20);
+      return usage_error("--profile {}:{}:{}: needs 1 <= min <= opt <= max <= {}", p.min, p.opt, p.max,
+                         1 << 20);
     if (fixed && (p.min != fixed || p.max != fixed))
-      return usage_error("--profile {}:{}:{}: the model was exported for batch {} only; export it with a dynamic batch",
-                         p.min, p.opt, p.max, fixed);
+      return usage_error(
+          "--profile {}:{}:{}: the model was exported for batch {} only; export it with a dynamic batch",
+          p.min, p.opt, p.max, fixed);
   }
   return wanted;
 }
@@ -163,10 +169,11 @@ Result<BuildOutcome> build_engine(const std::string& model_path, const std::stri
   VTL_ASSIGN(const auto program, backend->load(graph, {}));
   VTL_ASSIGN(outcome.plan, program->plan(outcome.max_batch, options.threads));
   if (outcome.plan.total() > options.workspace_bytes)
-    return resource_error("--workspace {} is too small: batch {} needs {} bytes ({} MiB); give at least --workspace {} "
-                          "or a profile with a smaller maximum",
-                          options.workspace_bytes, outcome.max_batch, outcome.plan.total(),
-                          (outcome.plan.total() >> 20) + 1, outcome.plan.total());
+    return resource_error(
+        "--workspace {} is too small: batch {} needs {} bytes ({} MiB); give at least --workspace {} "
+        "or a profile with a smaller maximum",
+        options.workspace_bytes, outcome.max_batch, outcome.plan.total(), (outcome.plan.total() >> 20) + 1,
+        outcome.plan.total());
 
   VTL_TRY(clock.at("write", 0.8));
   EngineInfo& info = outcome.info;

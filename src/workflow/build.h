@@ -17,19 +17,19 @@ namespace vitrail {
 using Progress = std::function<void(std::string_view stage, double done)>;
 
 struct ImportedModel {
-  Graph graph;                         // simplified: the model's own arithmetic, shapes known
-  std::string file_name;               // without folder
-  std::string hash;                    // XXH3-128 of the model file
+  Graph graph;            // simplified: the model's own arithmetic, shapes known
+  std::string file_name;  // without folder
+  std::string hash;       // XXH3-128 of the model file
   int64_t parameters = 0;
   PreprocessContract preprocess;
-  bool preprocess_known = false;       // from the model's metadata or the caller; else the ImageNet defaults
+  bool preprocess_known = false;  // from the model's metadata or the caller; else the ImageNet defaults
   std::vector<std::string> labels;
   std::vector<std::string> warnings;
 };
 
 struct ModelOptions {
   ImportOptions import;
-  std::string preprocess_file;         // overrides the model's metadata
+  std::string preprocess_file;  // overrides the model's metadata
   std::string labels_file;
 };
 
@@ -41,19 +41,19 @@ struct BuildOptions {
   ModelOptions model;
   std::string backend = "cpu";
   std::string precision = "fp32";
-  std::vector<Profile> profiles;       // empty: 1:8:64, or the model's own batch size when that is fixed
+  std::vector<Profile> profiles;  // empty: 1:8:64, or the model's own batch size when that is fixed
   int64_t workspace_bytes = int64_t{1} << 30;
-  int threads = 1;                     // that the memory plan is made for
+  int threads = 1;  // that the memory plan is made for
   Progress progress;
 };
 
 struct BuildOutcome {
   EngineInfo info;
-  std::string hash;                    // of the engine file
+  std::string hash;  // of the engine file
   int64_t file_bytes = 0;
   ModelStructure structure;
   std::vector<PassReport> passes;
-  MemoryPlan plan;                     // at the largest batch
+  MemoryPlan plan;  // at the largest batch
   int64_t max_batch = 1;
   std::vector<std::string> warnings;
 };

@@ -21,7 +21,8 @@ class Tap : public Observer {
     const std::string& name = graph_.value(id).name;
     if (std::find(names_.begin(), names_.end(), name) == names_.end()) return;
     Tensor copy(content.dtype, content.shape);
-    std::copy_n(static_cast<const std::byte*>(content.data), content.bytes(), static_cast<std::byte*>(copy.mutable_data()));
+    std::copy_n(static_cast<const std::byte*>(content.data), content.bytes(),
+                static_cast<std::byte*>(copy.mutable_data()));
     kept.push_back({name, std::move(copy)});
   }
   std::vector<NamedTensor> kept;
@@ -37,8 +38,9 @@ struct Side {
   std::shared_ptr<const Program> program;
   std::unique_ptr<Context> context;
 
-  static Result<std::shared_ptr<Side>> make(std::shared_ptr<const Graph> graph, std::shared_ptr<const Program> program,
-                                            int64_t max_batch, int threads) {
+  static Result<std::shared_ptr<Side>> make(std::shared_ptr<const Graph> graph,
+                                            std::shared_ptr<const Program> program, int64_t max_batch,
+                                            int threads) {
     auto side = std::make_shared<Side>();
     side->graph = std::move(graph);
     side->program = std::move(program);
@@ -55,19 +57,22 @@ struct Side {
     std::vector<TensorView> views;
     for (ValueId id : graph->inputs) {
       const std::string& name = graph->value(id).name;
-      const auto it = std::find_if(inputs.begin(), inputs.end(), [&](const NamedTensor& t) { return t.name == name; });
+      const auto it =
+          std::find_if(inputs.begin(), inputs.end(), [&](const NamedTensor& t) { return t.name == name; });
       if (it == inputs.end()) return bad_input("no sample for the input '{}'", name);
       if (it->tensor.dtype() != graph->value(id).dtype ||
           it->tensor.shape() != at_batch(*graph->value(id).shape, it->tensor.rank() ? it->tensor.dim(0) : 1))
         return bad_input("input '{}' is {}{}, the sample {}{}", name, dtype_name(graph->value(id).dtype),
-                         to_string(*graph->value(id).shape), dtype_name(it->tensor.dtype()), to_string(it->tensor.shape()));
+                         to_string(*graph->value(id).shape), dtype_name(it->tensor.dtype()),
+                         to_string(it->tensor.shape()));
       views.push_back(it->tensor.view());
     }
     const int64_t batch = views.empty() || views[0].shape.empty() ? 1 : views[0].shape[0];
     SubjectValues result;
     std::vector<MutableTensorView> outputs;
     for (ValueId id : graph->outputs)
-      result.outputs.push_back({graph->value(id).name, Tensor(graph->value(id).dtype, at_batch(*graph->value(id).shape, batch))});
+      result.outputs.push_back(
+          {graph->value(id).name, Tensor(graph->value(id).dtype, at_batch(*graph->value(id).shape, batch))});
     for (NamedTensor& t : result.outputs) outputs.push_back(t.tensor.mutable_view());
     Tap tap(*graph, values);
     VTL_TRY(context->run(batch, views, outputs, &tap));
@@ -77,12 +82,14 @@ struct Side {
 };
 
 VerifySubject subject_of(std::shared_ptr<Side> side, std::string name) {
-  return {std::move(name), [side = std::move(side)](std::span<const NamedTensor> inputs, std::span<const std::string> values) {
+  return {std::move(name),
+          [side = std::move(side)](std::span<const NamedTensor> inputs, std::span<const std::string> values) {
             return side->run(inputs, values);
           }};
 }
 
-Result<SampleSource> samples_for(const CheckOptions& options, const Graph& graph, const PreprocessContract& contract) {
+Result<SampleSource> samples_for(const CheckOptions& options, const Graph& graph,
+                                 const PreprocessContract& contract) {
   if (!options.images.empty()) return image_samples(graph, contract, options.images);
   if (!options.inputs.empty()) return file_samples(graph, options.inputs);
   return random_samples(graph, options.random);
@@ -112,7 +119,8 @@ Result<VerifyReport> check_engine(const std::string& engine_path, const std::str
   std::vector<int64_t> batches;
   for (int64_t b : options.batches)
     for (const Profile& p : info.profiles)
-      if (b >= p.min && b <= p.max && std::find(batches.begin(), batches.end(), b) == batches.end()) batches.push_back(b);
+      if (b >= p.min && b <= p.max && std::find(batches.begin(), batches.end(), b) == batches.end())
+        batches.push_back(b);
   if (batches.empty()) batches.push_back(info.profiles.empty() ? 1 : info.profiles.front().min);
   const int64_t largest = *std::max_element(batches.begin(), batches.end());
   VTL_ASSIGN(auto got, Side::make(opened.engine->graph, opened.program, largest, options.threads));
@@ -130,8 +138,9 @@ Result<VerifyReport> check_engine(const std::string& engine_path, const std::str
   verify_options.batches = batches;
   verify_options.reference_batch = batches.front();
   verify_options.progress = options.progress;
-  VTL_ASSIGN(VerifyReport report, verify(subject_of(got, fmt::format("{} {} ({})", info.backend, info.precision, opened.isa)),
-                                         subject_of(want, "reference backend"), samples, stages, verify_options));
+  VTL_ASSIGN(VerifyReport report,
+             verify(subject_of(got, fmt::format("{} {} ({})", info.backend, info.precision, opened.isa)),
+                    subject_of(want, "reference backend"), samples, stages, verify_options));
   report.model = info.model_name;
   report.engine_hash = opened.engine->hash;
   report.precision = info.precision;
@@ -139,8 +148,9 @@ Result<VerifyReport> check_engine(const std::string& engine_path, const std::str
   report.isa = opened.isa;
   if (model.hash != info.model_hash) {
     report.passed = false;
-    report.failures.push_back(fmt::format("the engine was built from another file: {} has hash {}, the engine names {}",
-                                          model_path, model.hash, info.model_hash));
+    report.failures.push_back(
+        fmt::format("the engine was built from another file: {} has hash {}, the engine names {}", model_path,
+                    model.hash, info.model_hash));
   }
   return report;
 }

@@ -29,7 +29,8 @@ Result<std::vector<NamedTensor>> load_arrays(const InferOptions& options) {
       continue;
     }
     VTL_ASSIGN(const auto archive, load_npz(path));
-    const auto it = std::find_if(archive.begin(), archive.end(), [&](const NamedTensor& t) { return t.name == name; });
+    const auto it =
+        std::find_if(archive.begin(), archive.end(), [&](const NamedTensor& t) { return t.name == name; });
     if (it == archive.end()) return bad_input("{}: holds no array '{}'", path, name);
     tensors.push_back(*it);
   }
@@ -54,7 +55,8 @@ Tensor row_of(const Tensor& tensor, int64_t row) {
   const size_t bytes = tensor.bytes() / static_cast<size_t>(std::max<int64_t>(shape[0], 1));
   shape[0] = 1;
   Tensor out(tensor.dtype(), shape);
-  std::memcpy(out.mutable_data(), static_cast<const std::byte*>(tensor.data()) + static_cast<size_t>(row) * bytes, bytes);
+  std::memcpy(out.mutable_data(),
+              static_cast<const std::byte*>(tensor.data()) + static_cast<size_t>(row) * bytes, bytes);
   return out;
 }
 
@@ -86,24 +88,35 @@ Tensor join(const std::vector<std::vector<NamedTensor>>& batches, size_t output)
 }
 
 // map.png for one row, map.0.png, map.1.png … for several.
-Status write_maps(const Tensor& maps, const std::string& name, const std::string& path, std::vector<std::string>& written) {
+Status write_maps(const Tensor& maps, const std::string& name, const std::string& path,
+                  std::vector<std::string>& written) {
   const size_t rank = maps.rank();
   const bool map = maps.dtype() == DType::kF32 && ((rank == 4 && maps.dim(1) == 1) || rank == 3);
-  if (!map) return usage_error("output '{}' is {}{}, no map [N,1,H,W]; write it to a .npy file", name, dtype_name(maps.dtype()), to_string(maps.shape()));
+  if (!map)
+    return usage_error("output '{}' is {}{}, no map [N,1,H,W]; write it to a .npy file", name,
+                       dtype_name(maps.dtype()), to_string(maps.shape()));
   const int64_t height = maps.dim(rank - 2), width = maps.dim(rank - 1);
   const std::filesystem::path base(path);
   for (int64_t i = 0; i < maps.dim(0); ++i) {
-    const std::string file = maps.dim(0) == 1 ? path : (base.parent_path() / fmt::format("{}.{}.png", base.stem().string(), i)).string();
-    VTL_TRY(save_grey_png(file, maps.as<float>().subspan(static_cast<size_t>(i * height * width), static_cast<size_t>(height * width)), height, width));
+    const std::string file =
+        maps.dim(0) == 1 ? path
+                         : (base.parent_path() / fmt::format("{}.{}.png", base.stem().string(), i)).string();
+    VTL_TRY(save_grey_png(file,
+                          maps.as<float>().subspan(static_cast<size_t>(i * height * width),
+                                                   static_cast<size_t>(height * width)),
+                          height, width));
     written.push_back(file);
   }
   return {};
 }
 
-Status write_outputs(const InferOptions& options, const std::vector<std::vector<NamedTensor>>& batches, InferOutcome& outcome) {
+Status write_outputs(const InferOptions& options, const std::vector<std::vector<NamedTensor>>& batches,
+                     InferOutcome& outcome) {
   for (const auto& [name, path] : options.outputs) {
     const auto& first = batches[0];
-    const auto it = std::find_if(first.begin(), first.end(), [&, n = std::string_view(name)](const NamedTensor& t) { return t.name == n; });
+    const auto it =
+        std::find_if(first.begin(), first.end(),
+                     [&, n = std::string_view(name)](const NamedTensor& t) { return t.name == n; });
     if (it == first.end()) {
       std::string names;
       for (const NamedTensor& t : first) names += " '" + t.name + "'";
@@ -121,7 +134,8 @@ Status write_outputs(const InferOptions& options, const std::vector<std::vector<
   return {};
 }
 
-Result<RowResult> row_result(const InferOptions& options, const EngineInfo& info, std::string source, const std::vector<NamedTensor>& row) {
+Result<RowResult> row_result(const InferOptions& options, const EngineInfo& info, std::string source,
+                             const std::vector<NamedTensor>& row) {
   RowResult result;
   result.source = std::move(source);
   for (const NamedTensor& t : row) {
@@ -167,12 +181,15 @@ Result<InferOutcome> infer(const InferOptions& options) {
     for (size_t at = 0; at < files.size(); at += static_cast<size_t>(size)) {
       if (cancel::requested()) return cancelled();
       const std::vector<std::string> part(files.begin() + static_cast<std::ptrdiff_t>(at),
-                                          files.begin() + static_cast<std::ptrdiff_t>(std::min(files.size(), at + static_cast<size_t>(size))));
+                                          files.begin() + static_cast<std::ptrdiff_t>(std::min(
+                                                              files.size(), at + static_cast<size_t>(size))));
       VTL_ASSIGN(Tensor batch, image_batch(part, engine.info.preprocess));
-      VTL_ASSIGN(auto outputs, session->run(std::vector<NamedTensor>{{engine.graph->value(input).name, std::move(batch)}}));
+      VTL_ASSIGN(auto outputs,
+                 session->run(std::vector<NamedTensor>{{engine.graph->value(input).name, std::move(batch)}}));
       for (size_t i = 0; i < part.size(); ++i) {
         std::vector<NamedTensor> row;
-        for (const NamedTensor& t : outputs) row.push_back({t.name, row_of(t.tensor, static_cast<int64_t>(i))});
+        for (const NamedTensor& t : outputs)
+          row.push_back({t.name, row_of(t.tensor, static_cast<int64_t>(i))});
         VTL_ASSIGN(RowResult result, row_result(options, engine.info, part[i], row));
         outcome.rows.push_back(std::move(result));
       }

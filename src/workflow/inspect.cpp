@@ -24,7 +24,8 @@ std::vector<StageCost> stage_costs(const Graph& graph) {
   std::vector<StageCost> costs;
   std::set<ValueId> counted;
   for (const Node& node : graph.nodes) {
-    auto it = std::find_if(costs.begin(), costs.end(), [&](const StageCost& c) { return c.stage == node.stage; });
+    auto it =
+        std::find_if(costs.begin(), costs.end(), [&](const StageCost& c) { return c.stage == node.stage; });
     if (it == costs.end()) it = costs.insert(costs.end(), StageCost{node.stage, 0, 0, 0, 0});
     ++it->layers;
     it->flops += flops(graph, node, 1);
@@ -38,7 +39,8 @@ std::vector<StageCost> stage_costs(const Graph& graph) {
 
 }  // namespace
 
-Result<Inspection> inspect_model(const std::string& path, const std::string& backend_name, const ModelOptions& options) {
+Result<Inspection> inspect_model(const std::string& path, const std::string& backend_name,
+                                 const ModelOptions& options) {
   const BackendRegistry backends = make_backends();
   VTL_ASSIGN(const Backend* backend, backends.find(backend_name));
   VTL_ASSIGN(ImportedModel model, import_model(path, options));

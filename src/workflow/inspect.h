@@ -24,16 +24,17 @@ struct Inspection {
   std::string model, hash, backend;
   int64_t opset = 0;
   std::vector<TensorDescription> inputs, outputs;
-  std::map<std::string, int> operators;   // of the model after folding
+  std::map<std::string, int> operators;  // of the model after folding
   int64_t parameters = 0;
-  double flops = 0;                       // for one image
+  double flops = 0;  // for one image
   std::vector<StageCost> stages;
   ModelStructure structure;
   std::vector<PassReport> passes;
-  std::vector<LayerReport> layers;        // on `backend`
+  std::vector<LayerReport> layers;  // on `backend`
   std::vector<std::string> warnings;
 };
 
-Result<Inspection> inspect_model(const std::string& path, const std::string& backend, const ModelOptions& options);
+Result<Inspection> inspect_model(const std::string& path, const std::string& backend,
+                                 const ModelOptions& options);
 
 }  // namespace vitrail

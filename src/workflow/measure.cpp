@@ -20,18 +20,21 @@ struct Buffers {
     Buffers b;
     const SampleSource random = random_samples(graph, batch);
     for (ValueId id : graph.inputs)
-      b.inputs.push_back({graph.value(id).name, Tensor(graph.value(id).dtype, at_batch(*graph.value(id).shape, batch))});
+      b.inputs.push_back(
+          {graph.value(id).name, Tensor(graph.value(id).dtype, at_batch(*graph.value(id).shape, batch))});
     for (int64_t i = 0; i < batch; ++i) {
       VTL_ASSIGN(const auto sample, random.load(i));
       for (size_t k = 0; k < sample.size(); ++k) {
         const Tensor& row = sample[k].tensor;
         if (row.bytes() * static_cast<size_t>(i + 1) <= b.inputs[k].tensor.bytes())
           std::copy_n(static_cast<const std::byte*>(row.data()), row.bytes(),
-                      static_cast<std::byte*>(b.inputs[k].tensor.mutable_data()) + row.bytes() * static_cast<size_t>(i));
+                      static_cast<std::byte*>(b.inputs[k].tensor.mutable_data()) +
+                          row.bytes() * static_cast<size_t>(i));
       }
     }
     for (ValueId id : graph.outputs)
-      b.outputs.push_back({graph.value(id).name, Tensor(graph.value(id).dtype, at_batch(*graph.value(id).shape, batch))});
+      b.outputs.push_back(
+          {graph.value(id).name, Tensor(graph.value(id).dtype, at_batch(*graph.value(id).shape, batch))});
     for (const NamedTensor& t : b.inputs) b.input_views.push_back({t.name, t.tensor.view()});
     for (NamedTensor& t : b.outputs) b.output_views.push_back({t.name, t.tensor.mutable_view()});
     return b;

@@ -20,8 +20,8 @@ struct OpenedEngine {
 };
 
 struct OpenOptions {
-  std::string isa;   // empty: the best of this machine
-  int threads = 1;   // that check the hashes
+  std::string isa;  // empty: the best of this machine
+  int threads = 1;  // that check the hashes
 };
 
 Result<OpenedEngine> open_engine(const std::string& path, const OpenOptions& options);

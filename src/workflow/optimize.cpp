@@ -49,7 +49,8 @@ Status optimize(const std::string& model_path, const std::string& folder, const 
   VTL_TRY(report::write_report(outcome.report, folder));
   VTL_TRY(measured);
   if (!outcome.verify.passed)
-    return check_failed("the engine is out of tolerance: {}", outcome.verify.failures.empty() ? "" : outcome.verify.failures[0]);
+    return check_failed("the engine is out of tolerance: {}",
+                        outcome.verify.failures.empty() ? "" : outcome.verify.failures[0]);
   return {};
 }
 

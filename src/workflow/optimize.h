@@ -12,10 +12,10 @@ namespace vitrail {
 
 struct OptimizeOptions {
   BuildOptions build;
-  std::string images;                // folder of pictures to verify on
-  int64_t verify_samples = 0;        // at most so many; 0: all
+  std::string images;          // folder of pictures to verify on
+  int64_t verify_samples = 0;  // at most so many; 0: all
   BenchOptions bench;
-  std::vector<std::string> peers;    // further result files for the report
+  std::vector<std::string> peers;  // further result files for the report
 };
 
 struct OptimizeOutcome {

@@ -26,7 +26,8 @@ Tensor row_of(const Tensor& tensor, int64_t row) {
   const size_t bytes = tensor.bytes() / static_cast<size_t>(shape[0]);
   shape[0] = 1;
   Tensor out(tensor.dtype(), shape);
-  std::memcpy(out.mutable_data(), static_cast<const std::byte*>(tensor.data()) + static_cast<size_t>(row) * bytes, bytes);
+  std::memcpy(out.mutable_data(),
+              static_cast<const std::byte*>(tensor.data()) + static_cast<size_t>(row) * bytes, bytes);
   return out;
 }
 
@@ -38,7 +39,8 @@ struct InputFile {
 Result<std::vector<NamedTensor>> load_inputs(const Graph& graph, const std::string& path) {
   if (path.ends_with(".npz")) return load_npz(path);
   if (graph.inputs.size() != 1)
-    return usage_error("{}: a .npy file feeds one input, this model has {}; give .npz files", path, graph.inputs.size());
+    return usage_error("{}: a .npy file feeds one input, this model has {}; give .npz files", path,
+                       graph.inputs.size());
   VTL_ASSIGN(Tensor tensor, load_npy(path));
   return std::vector<NamedTensor>{{graph.value(graph.inputs[0]).name, std::move(tensor)}};
 }
@@ -49,7 +51,8 @@ Result<int64_t> rows_in(const Graph& graph, const std::string& path) {
   int64_t rows = -1;
   for (ValueId id : graph.inputs) {
     const auto& name = graph.value(id).name;
-    const auto it = std::find_if(tensors.begin(), tensors.end(), [&](const NamedTensor& t) { return t.name == name; });
+    const auto it =
+        std::find_if(tensors.begin(), tensors.end(), [&](const NamedTensor& t) { return t.name == name; });
     if (it == tensors.end()) return bad_input("{}: has no array '{}' for the model's input", path, name);
     if (it->tensor.rank() == 0 || (rows >= 0 && it->tensor.dim(0) != rows))
       return bad_input("{}: array '{}' is {}, its first extent must count the samples", path, name,
@@ -64,17 +67,22 @@ Result<int64_t> rows_in(const Graph& graph, const std::string& path) {
 Result<ValueId> image_input(const Graph& graph) {
   if (graph.inputs.size() == 1) {
     const Value& v = graph.value(graph.inputs[0]);
-    if (v.dtype == DType::kF32 && v.shape && v.shape->size() == 4 && (*v.shape)[1] == Dim::of(3)) return graph.inputs[0];
+    if (v.dtype == DType::kF32 && v.shape && v.shape->size() == 4 && (*v.shape)[1] == Dim::of(3))
+      return graph.inputs[0];
   }
   std::string names;
   for (ValueId id : graph.inputs)
-    names += fmt::format(" '{}' {}", graph.value(id).name, graph.value(id).shape ? to_string(*graph.value(id).shape) : "?");
-  return usage_error("images need one float32 input [N,3,H,W]; this model has{}; give arrays with --input NAME=F.npy", names);
+    names += fmt::format(" '{}' {}", graph.value(id).name,
+                         graph.value(id).shape ? to_string(*graph.value(id).shape) : "?");
+  return usage_error(
+      "images need one float32 input [N,3,H,W]; this model has{}; give arrays with --input NAME=F.npy",
+      names);
 }
 
 Result<Tensor> image_batch(const std::vector<std::string>& files, const PreprocessContract& contract) {
   Tensor batch(DType::kF32, {static_cast<int64_t>(files.size()), 3, contract.height, contract.width});
-  const size_t stride = static_cast<size_t>(3) * static_cast<size_t>(contract.height) * static_cast<size_t>(contract.width);
+  const size_t stride =
+      static_cast<size_t>(3) * static_cast<size_t>(contract.height) * static_cast<size_t>(contract.width);
   for (size_t i = 0; i < files.size(); ++i) {
     VTL_ASSIGN(const Image image, load_image(files[i]));
     if (Status s = preprocess(image, contract, batch.as_mutable<float>().data() + i * stride); !s.ok())
@@ -83,14 +91,15 @@ Result<Tensor> image_batch(const std::vector<std::string>& files, const Preproce
   return batch;
 }
 
-Result<SampleSource> image_samples(const Graph& graph, const PreprocessContract& contract, const std::string& folder) {
+Result<SampleSource> image_samples(const Graph& graph, const PreprocessContract& contract,
+                                   const std::string& folder) {
   VTL_ASSIGN(const ValueId input, image_input(graph));
   VTL_ASSIGN(auto files, list_images(folder));
   SampleSource source;
   source.count = static_cast<int64_t>(files.size());
   source.description = fmt::format("{} ({} images)", folder, files.size());
-  source.load = [files = std::move(files), contract, name = graph.value(input).name](int64_t index)
-      -> Result<std::vector<NamedTensor>> {
+  source.load = [files = std::move(files), contract,
+                 name = graph.value(input).name](int64_t index) -> Result<std::vector<NamedTensor>> {
     VTL_ASSIGN(Tensor tensor, image_batch({files[static_cast<size_t>(index)]}, contract));
     return std::vector<NamedTensor>{{name, std::move(tensor)}};
   };
@@ -101,7 +110,8 @@ Result<SampleSource> file_samples(const Graph& graph, const std::string& folder)
   std::error_code error;
   std::vector<std::string> paths;
   for (fs::recursive_directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
-    if (it->path().extension() == ".npy" || it->path().extension() == ".npz") paths.push_back(it->path().string());
+    if (it->path().extension() == ".npy" || it->path().extension() == ".npz")
+      paths.push_back(it->path().string());
   if (error) return io_error("{}: {}", folder, error.message());
   if (paths.empty()) return bad_input("{}: holds no .npy or .npz file", folder);
   std::sort(paths.begin(), paths.end());
@@ -118,7 +128,8 @@ Result<SampleSource> file_samples(const Graph& graph, const std::string& folder)
     VTL_ASSIGN(const std::vector<NamedTensor> tensors, load_inputs(graph, file.path));
     std::vector<NamedTensor> sample;
     for (const NamedTensor& t : tensors)
-      if (t.tensor.rank() > 0 && file.row < t.tensor.dim(0)) sample.push_back({t.name, row_of(t.tensor, file.row)});
+      if (t.tensor.rank() > 0 && file.row < t.tensor.dim(0))
+        sample.push_back({t.name, row_of(t.tensor, file.row)});
     return sample;
   };
   return source;
@@ -140,7 +151,8 @@ SampleSource random_samples(const Graph& graph, int64_t count) {
       else if (v.dtype == DType::kI64)
         for (int64_t& x : tensor.as_mutable<int64_t>()) x = static_cast<int64_t>(random() & 1);
       else
-        return usage_error("input '{}' is {}: random inputs are made for float32 and int64", v.name, dtype_name(v.dtype));
+        return usage_error("input '{}' is {}: random inputs are made for float32 and int64", v.name,
+                           dtype_name(v.dtype));
       sample.push_back({v.name, std::move(tensor)});
     }
     return sample;

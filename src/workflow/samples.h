@@ -11,17 +11,19 @@
 
 namespace vitrail {
 
-// The one float32 [N, 3, H, W] input of the graph. kUsage, naming the inputs, when the model is fed otherwise.
+// The one float32 [N, 3, H, W] input of the graph. kUsage, naming the inputs, when the model is fed
+// otherwise.
 Result<ValueId> image_input(const Graph& graph);
 
 // Decodes and prepares images as one batch [n, 3, height, width]. Errors name the file.
 Result<Tensor> image_batch(const std::vector<std::string>& files, const PreprocessContract& contract);
 
 // One image of the folder (searched recursively) a sample.
-Result<SampleSource> image_samples(const Graph& graph, const PreprocessContract& contract, const std::string& folder);
+Result<SampleSource> image_samples(const Graph& graph, const PreprocessContract& contract,
+                                   const std::string& folder);
 
-// Every .npz of the folder holds all inputs by name; every .npy is the only input. A file with several rows is several
-// samples.
+// Every .npz of the folder holds all inputs by name; every .npy is the only input. A file with several rows
+// is several samples.
 Result<SampleSource> file_samples(const Graph& graph, const std::string& folder);
 
 // `count` samples of standard normal numbers (integers: 0 and 1), the same in every run.

@@ -85,6 +85,23 @@ def test_verify_notices_another_model(vitrail, engine, exports):
     vitrail("verify", engine, "--reference", other, "--random", 1, expect=1)
 
 
+def test_verify_on_a_folder_of_arrays(vitrail, engine, tiny, tmp_path):
+    random = numpy.random.default_rng(0)
+    numpy.save(tmp_path / "a.npy", random.standard_normal((2, 3, 32, 32), dtype=numpy.float32))
+    (tmp_path / "more").mkdir()
+    numpy.savez(tmp_path / "more/b.npz", input=random.standard_normal((1, 3, 32, 32), dtype=numpy.float32))
+    report = vitrail.json("verify", engine, "--reference", tiny, "--inputs", tmp_path)
+    assert report["passed"] and report["samples"] == 3
+    numpy.savez(tmp_path / "more/c.npz", other=numpy.zeros(3, numpy.float32))
+    assert "c.npz" in vitrail("verify", engine, "--reference", tiny, "--inputs", tmp_path, expect=3).stderr
+
+
+def test_arrays_in_an_archive(vitrail, engine, tmp_path):
+    numpy.savez(tmp_path / "x.npz", input=numpy.zeros((2, 3, 32, 32), numpy.float32))
+    vitrail("run", engine, "--input", f"input={tmp_path}/x.npz", "--output", f"output={tmp_path}/y.npz")
+    assert numpy.load(tmp_path / "y.npz")["output"].shape == (2, 10)
+
+
 def test_images_in_classes_out(vitrail, engine, pictures):
     results = vitrail.json("run", engine, "--image", pictures, "--top", 3)["results"]
     assert len(results) == 3

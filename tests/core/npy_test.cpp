@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "../tools/python.h"
 #include "core/npy.h"
 
 #include <gmock/gmock.h>
@@ -221,8 +222,7 @@ TEST(Npz, CorruptFilesNeverCrash) {
 }
 
 TEST(Npz, NumPyAgrees) {
-  const char* set = std::getenv("VTL_PYTHON");
-  const std::string python = set != nullptr ? set : "/root/vitrail-venv/bin/python";
+  const std::string python = test_python();
   if (std::system((python + " -c 'import numpy' 2>/dev/null").c_str()) != 0)
     GTEST_SKIP() << python << " cannot import numpy (set VTL_PYTHON)";
   ASSERT_TRUE(save_npz(temp("to_numpy.npz"), samples()).ok());

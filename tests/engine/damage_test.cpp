@@ -54,7 +54,8 @@ TEST_F(Damage, EveryChangedByteIsRefusedAndItsSectionNamed) {
       const Status status = open_container(std::as_bytes(std::span(bad)), 1).status();
       ASSERT_FALSE(status.ok()) << "byte " << i << " of " << good_.size();
       EXPECT_EQ(status.code(), Code::kBadInput);
-      EXPECT_NE(status.message().find(section(i)), std::string::npos) << "byte " << i << ": " << status.message();
+      EXPECT_NE(status.message().find(section(i)), std::string::npos)
+          << "byte " << i << ": " << status.message();
     }
   }
   // The whole way through a file, at fewer places.
@@ -102,7 +103,8 @@ class Resealed : public Damage {
     Damage::SetUp();
     auto container = open_container(std::as_bytes(std::span(good_)), 1);
     ASSERT_TRUE(container.ok());
-    for (ByteSpan s : container->segments) segments_.emplace_back(reinterpret_cast<const char*>(s.data()), s.size());
+    for (ByteSpan s : container->segments)
+      segments_.emplace_back(reinterpret_cast<const char*>(s.data()), s.size());
   }
   Status load_with(size_t index, const std::string& content) {
     std::vector<std::string> changed = segments_;
@@ -138,7 +140,8 @@ TEST_F(Resealed, BadFieldsAreNamed) {
       {0, R"("labels":["cat")", R"("labels":[3)", "'labels' is not a string"},
       {0, R"("producer")", R"("produces")", "lacks its member 'producer'"},
       {0, R"("workspace_bytes":8589934592)", R"("workspace_bytes":-1)", "'workspace_bytes' is -1"},
-      {0, R"("workspace_bytes":8589934592)", R"("workspace_bytes":18446744073709551615)", "is not an integer"},
+      {0, R"("workspace_bytes":8589934592)", R"("workspace_bytes":18446744073709551615)",
+       "is not an integer"},
       {0, R"("workspace_bytes":8589934592)", R"("workspace_bytes":1e300)", "is not an integer"},
       {0, R"("max":64)", R"("max":7)", "profile 1:8:7"},
       {0, R"("max":64)", R"("max":9000000000)", "profile 1:8:9000000000"},
@@ -190,9 +193,14 @@ TEST_F(Resealed, FuzzedSegmentsNeverCrash) {
     for (size_t changes = 1 + pick(3); changes > 0; --changes) {
       const size_t at = pick(content.size());
       switch (pick(3)) {
-        case 0: content[at] = alphabet[pick(alphabet.size())]; break;
-        case 1: content.erase(at, 1 + pick(8)); break;
-        default: content.insert(at, 1, alphabet[pick(alphabet.size())]);
+        case 0:
+          content[at] = alphabet[pick(alphabet.size())];
+          break;
+        case 1:
+          content.erase(at, 1 + pick(8));
+          break;
+        default:
+          content.insert(at, 1, alphabet[pick(alphabet.size())]);
       }
     }
     refused += load_with(segment, content).ok() ? 0 : 1;

@@ -115,7 +115,7 @@ TEST(WriteEngine, AFullDiskLeavesTheOldEngineAndNothingElse) {
   ASSERT_TRUE(write_engine(path, sample_info(), sample_graph()).ok());
   const std::string before = read_all(path);
 
-  struct rlimit old{};
+  struct rlimit old {};
   ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &old), 0);
   auto* old_handler = std::signal(SIGXFSZ, SIG_IGN);
   struct rlimit small = old;
@@ -146,11 +146,12 @@ TEST(WriteEngine, AFullFileSystemIsAnError) {
   EXPECT_EQ(left, 0u);
 }
 
-// The size of ViT-B/16: 150 weights, 346 MB together. The goal, 50 ms with 2 threads, is printed, not asserted: a
-// shared machine would make the test fail for no reason.
+// The size of ViT-B/16: 150 weights, 346 MB together. The goal, 50 ms with 2 threads, is printed, not
+// asserted: a shared machine would make the test fail for no reason.
 TEST(LoadEngine, LargeEngineLoadsFast) {
   TempDir dir;
-  if (fs::space(dir.string()).available < (size_t{1} << 30)) GTEST_SKIP() << "less than 1 GiB of disk is free";
+  if (fs::space(dir.string()).available < (size_t{1} << 30))
+    GTEST_SKIP() << "less than 1 GiB of disk is free";
   Graph graph = sample_graph();
   const int64_t rows = 346'000'000 / 150 / 4 / 768;
   for (int i = 0; i < 150; ++i) {

@@ -52,6 +52,10 @@ TEST_F(Movement, ReshapeCopyBeyondTheInput) { EXPECT_THAT(reshaped({0, 0, 0, 0})
 TEST_F(Movement, ReshapeHuge) { EXPECT_THAT(reshaped({INT64_MAX, INT64_MAX, -1}), HasSubstr("Reshape")); }
 TEST_F(Movement, ReshapeNotDivisible) { EXPECT_THAT(reshaped({-1, 7, 11}), HasSubstr("does not fit")); }
 
+TEST_F(Movement, ReshapeNotDivisibleWithoutBatch) {
+  EXPECT_THAT(inferred(b, b.node(Op::Reshape, {b.input("seven", {7_d}), b.ints({-1, 3})})), HasSubstr("does not fit"));
+}
+
 TEST_F(Movement, ResolvedReshapeTakesItsTargetFromTheAttribute) {
   EXPECT_EQ(inferred(b, b.node(Op::Reshape, {tokens}, {{"shape", Ints{-1, 197, 12, 64}}})),
             "float32[N,197,12,64]");

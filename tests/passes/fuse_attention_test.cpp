@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "fusion.h"
 #include "passes/fuse_attention.h"
+#include "fusion.h"
 #include "passes/strided_view.h"
 
 namespace vitrail::testing {
@@ -8,10 +8,13 @@ namespace {
 
 constexpr int64_t kHeads = 2, kDim = 4, kTokens = 5, kWidth = kHeads * kDim;
 
-ValueId reshape(GraphBuilder& b, ValueId x, const Ints& shape) { return b.node(Op::Reshape, {x, b.ints(shape)}); }
+ValueId reshape(GraphBuilder& b, ValueId x, const Ints& shape) {
+  return b.node(Op::Reshape, {x, b.ints(shape)});
+}
 
 // softmax(q kᵀ · scale [+ mask]) v, merged back to [N, S, C]; kᵀ is given.
-ValueId attention(GraphBuilder& b, ValueId q, ValueId kt, ValueId v, ValueId mask = kNoValue, float scale = 0.5f) {
+ValueId attention(GraphBuilder& b, ValueId q, ValueId kt, ValueId v, ValueId mask = kNoValue,
+                  float scale = 0.5f) {
   ValueId scores = b.node(Op::Mul, {b.node(Op::MatMul, {q, kt}), b.real(scale)});
   if (mask != kNoValue) scores = b.node(Op::Add, {scores, mask});
   const ValueId p = b.node(Op::Softmax, {scores}, {{"axis", int64_t{-1}}});
@@ -22,19 +25,23 @@ ValueId attention(GraphBuilder& b, ValueId q, ValueId kt, ValueId v, ValueId mas
 ValueId heads_first(GraphBuilder& b, ValueId x) {
   return b.node(Op::Transpose, {reshape(b, x, {-1, kTokens, kHeads, kDim})}, {{"perm", Ints{0, 2, 1, 3}}});
 }
-ValueId transposed(GraphBuilder& b, ValueId x) { return b.node(Op::Transpose, {x}, {{"perm", Ints{0, 1, 3, 2}}}); }
+ValueId transposed(GraphBuilder& b, ValueId x) {
+  return b.node(Op::Transpose, {x}, {{"perm", Ints{0, 1, 3, 2}}});
+}
 
 // timm: one projection, [N,S,3,H,D] → [3,N,H,S,D], then Gather or Split + Squeeze.
 GraphBuilder packed(bool by_split, bool scale_operands = false) {
   GraphBuilder b;
   const ValueId qkv = b.input("qkv", {kN, 5_d, 24_d});
-  const ValueId t = b.node(Op::Transpose, {reshape(b, qkv, {-1, kTokens, 3, kHeads, kDim})}, {{"perm", Ints{2, 0, 3, 1, 4}}});
+  const ValueId t = b.node(Op::Transpose, {reshape(b, qkv, {-1, kTokens, 3, kHeads, kDim})},
+                           {{"perm", Ints{2, 0, 3, 1, 4}}});
   std::vector<ValueId> parts;
   if (by_split) {
     for (ValueId p : b.nodes(Op::Split, {t, b.ints({1, 1, 1})}, 3, {{"axis", int64_t{0}}}))
       parts.push_back(b.node(Op::Squeeze, {p, b.ints({0})}));
   } else {
-    for (int64_t i = 0; i < 3; ++i) parts.push_back(b.node(Op::Gather, {t, b.integer(i)}, {{"axis", int64_t{0}}}));
+    for (int64_t i = 0; i < 3; ++i)
+      parts.push_back(b.node(Op::Gather, {t, b.integer(i)}, {{"axis", int64_t{0}}}));
   }
   ValueId q = parts[0], kt = transposed(b, parts[1]);
   if (scale_operands) {
@@ -68,7 +75,8 @@ TEST(FuseAttention, ScalesOfTheOperandsJoinTheSoftmax) {
 
 TEST(FuseAttention, SeparateProjectionsAndMask) {
   GraphBuilder b;
-  const ValueId q = b.input("q", {kN, 5_d, 8_d}), k = b.input("k", {kN, 5_d, 8_d}), v = b.input("v", {kN, 5_d, 8_d});
+  const ValueId q = b.input("q", {kN, 5_d, 8_d}), k = b.input("k", {kN, 5_d, 8_d}),
+                v = b.input("v", {kN, 5_d, 8_d});
   const ValueId mask = b.input("mask", {kN, 1_d, 5_d, 5_d});
   b.output(attention(b, heads_first(b, q), transposed(b, heads_first(b, k)), heads_first(b, v), mask));
   const Graph fused = apply(b.graph, fuse_attention, 1);
@@ -80,8 +88,10 @@ TEST(FuseAttention, OperandsInAnotherLayoutAreLaidOutFirst) {
   GraphBuilder b;
   const ValueId qkv = b.input("qkv", {kN, 5_d, 8_d});
   // Normalised per head (as with qk_norm): no view of a [N, S, C] value any more.
-  const ValueId q = b.node(Op::LayerNormalization, {heads_first(b, qkv), b.weight({kDim})}, {{"axis", int64_t{-1}}});
-  const ValueId k = b.node(Op::LayerNormalization, {heads_first(b, qkv), b.weight({kDim}, 2)}, {{"axis", int64_t{-1}}});
+  const ValueId q =
+      b.node(Op::LayerNormalization, {heads_first(b, qkv), b.weight({kDim})}, {{"axis", int64_t{-1}}});
+  const ValueId k =
+      b.node(Op::LayerNormalization, {heads_first(b, qkv), b.weight({kDim}, 2)}, {{"axis", int64_t{-1}}});
   const ValueId v = b.node(Op::Mul, {heads_first(b, qkv), b.real(3)});
   b.output(attention(b, q, transposed(b, k), v));
   const Graph fused = apply(b.graph, fuse_attention, 1);
@@ -115,7 +125,8 @@ TEST(MergeQkv, ProjectionsOfDifferentInputsStay) {
   const ValueId q = b.node(Op::Linear, {x, b.weight({6, kWidth})});
   const ValueId k = b.node(Op::Linear, {z, b.weight({6, kWidth}, 2)});
   const ValueId v = b.node(Op::Linear, {z, b.weight({6, kWidth}, 3)});
-  b.output(b.node(Op::MultiHeadAttention, {q, k, v}, {{"heads", kHeads}, {"head_dim", kDim}, {"scale", 0.5f}}));
+  b.output(
+      b.node(Op::MultiHeadAttention, {q, k, v}, {{"heads", kHeads}, {"head_dim", kDim}, {"scale", 0.5f}}));
   apply(b.graph, merge_qkv, 0);
 }
 

@@ -36,12 +36,16 @@ TEST(FuseGelu, EveryOrderOfTheErfForm) {
   for (int order = 0; order < 3; ++order) {
     GraphBuilder b;
     const ValueId x = b.input("x", {kN, 6_d});
-    const ValueId argument = order == 1 ? b.node(Op::Mul, {b.real(0.70710678f), x}) : b.node(Op::Div, {x, b.real(1.41421356f)});
+    const ValueId argument =
+        order == 1 ? b.node(Op::Mul, {b.real(0.70710678f), x}) : b.node(Op::Div, {x, b.real(1.41421356f)});
     const ValueId gate = b.node(Op::Add, {b.node(Op::Erf, {argument}), b.real(1)});
     ValueId y;
-    if (order == 0) y = b.node(Op::Mul, {b.node(Op::Mul, {x, gate}), b.real(0.5f)});
-    else if (order == 1) y = b.node(Op::Mul, {x, b.node(Op::Mul, {gate, b.real(0.5f)})});
-    else y = b.node(Op::Mul, {b.node(Op::Mul, {b.real(0.5f), x}), gate});
+    if (order == 0)
+      y = b.node(Op::Mul, {b.node(Op::Mul, {x, gate}), b.real(0.5f)});
+    else if (order == 1)
+      y = b.node(Op::Mul, {x, b.node(Op::Mul, {gate, b.real(0.5f)})});
+    else
+      y = b.node(Op::Mul, {b.node(Op::Mul, {b.real(0.5f), x}), gate});
     b.output(y);
     const Graph fused = apply(b.graph, fuse_gelu, 1);
     ASSERT_EQ(fused.nodes.size(), 1u);
@@ -75,7 +79,8 @@ TEST(FuseGelu, OtherConstantsAndOtherGatesAreLeftAlone) {
       GraphBuilder b;
       const ValueId x = b.input("x", {kN, 6_d});
       const ValueId z = same ? x : b.input("z", {kN, 6_d});
-      const ValueId gate = b.node(Op::Add, {b.node(Op::Erf, {b.node(Op::Div, {z, b.real(1.41421356f)})}), b.real(1)});
+      const ValueId gate =
+          b.node(Op::Add, {b.node(Op::Erf, {b.node(Op::Div, {z, b.real(1.41421356f)})}), b.real(1)});
       b.output(b.node(Op::Mul, {b.node(Op::Mul, {x, gate}), b.real(half)}));
       apply(b.graph, fuse_gelu, 0);
     }
@@ -85,9 +90,11 @@ GraphBuilder convolution_and_norm(Op op) {
   GraphBuilder b;
   const ValueId x = b.input("x", {kN, 3_d, 6_d, 6_d});
   const ValueId w = b.weight(op == Op::Conv ? Shape{4, 3, 3, 3} : Shape{3, 4, 3, 3});
-  const ValueId y = b.node(op, {x, w, b.weight({4}, 3)}, {{"strides", Ints{2, 2}}, {"pads", Ints{1, 1, 1, 1}}});
+  const ValueId y =
+      b.node(op, {x, w, b.weight({4}, 3)}, {{"strides", Ints{2, 2}}, {"pads", Ints{1, 1, 1, 1}}});
   Tensor variance = Tensor::f32({4}, {0.5f, 1, 2, 3});
-  b.output(b.node(Op::BatchNormalization, {y, b.weight({4}, 4), b.weight({4}, 5), b.weight({4}, 6), b.constant(variance)},
+  b.output(b.node(Op::BatchNormalization,
+                  {y, b.weight({4}, 4), b.weight({4}, 5), b.weight({4}, 6), b.constant(variance)},
                   {{"epsilon", 1e-3f}}));
   return b;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "fusion.h"
 #include "passes/fuse_linear.h"
+#include "fusion.h"
 
 namespace vitrail::testing {
 namespace {
@@ -23,7 +23,8 @@ TEST(FuseLinear, GemmWithEveryAttribute) {
     GraphBuilder b;
     const ValueId x = b.input("x", {kN, 6_d});
     const ValueId w = b.weight(transposed ? Shape{5, 6} : Shape{6, 5});
-    b.output(b.node(Op::Gemm, {x, w, b.weight({5}, 2)}, {{"transB", transposed}, {"alpha", 0.5f}, {"beta", 2.0f}}));
+    b.output(b.node(Op::Gemm, {x, w, b.weight({5}, 2)},
+                    {{"transB", transposed}, {"alpha", 0.5f}, {"beta", 2.0f}}));
     const Graph fused = apply(b.graph, fuse_linear, 1);
     EXPECT_EQ(fused.nodes[0].op, Op::Linear);
   }

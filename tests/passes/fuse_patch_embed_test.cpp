@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "fusion.h"
 #include "passes/fuse_patch_embed.h"
+#include "fusion.h"
 
 namespace vitrail::testing {
 namespace {
@@ -10,14 +10,17 @@ constexpr int64_t kChannels = 5;
 // [N,3,8,8] in patches of 4: four tokens of five channels.
 ValueId tokens(GraphBuilder& b, Ints strides = {4, 4}) {
   const ValueId x = b.input("x", {kN, 3_d, 8_d, 8_d});
-  const ValueId grid = b.node(Op::Conv, {x, b.weight({kChannels, 3, 4, 4}), b.weight({kChannels}, 2)}, {{"strides", strides}});
+  const ValueId grid =
+      b.node(Op::Conv, {x, b.weight({kChannels, 3, 4, 4}), b.weight({kChannels}, 2)}, {{"strides", strides}});
   const int64_t patches = strides[0] == 4 ? 4 : 9;
-  return b.node(Op::Transpose, {b.node(Op::Reshape, {grid, b.ints({-1, kChannels, patches})})}, {{"perm", Ints{0, 2, 1}}});
+  return b.node(Op::Transpose, {b.node(Op::Reshape, {grid, b.ints({-1, kChannels, patches})})},
+                {{"perm", Ints{0, 2, 1}}});
 }
 
 ValueId repeated(GraphBuilder& b, int64_t rows, float seed) {
-  const ValueId shape = b.node(Op::Concat, {b.node(Op::Shape, {b.graph.inputs[0]}, {{"end", int64_t{1}}}), b.ints({rows, kChannels})},
-                               {{"axis", int64_t{0}}});
+  const ValueId shape = b.node(
+      Op::Concat, {b.node(Op::Shape, {b.graph.inputs[0]}, {{"end", int64_t{1}}}), b.ints({rows, kChannels})},
+      {{"axis", int64_t{0}}});
   return b.node(Op::Expand, {b.weight({1, rows, kChannels}, seed), shape});
 }
 

@@ -28,7 +28,8 @@ inline std::vector<NamedTensor> random_inputs(const Graph& graph, int64_t batch)
   return inputs;
 }
 
-// Both graphs on the same random inputs at batch 1 and 3; outputs equal to `tolerance` relative to the largest.
+// Both graphs on the same random inputs at batch 1 and 3; outputs equal to `tolerance` relative to the
+// largest.
 inline void expect_same(const Graph& before, const Graph& after, double tolerance = 1e-5) {
   for (int64_t batch : {1, 3}) {
     const auto inputs = random_inputs(before, batch);
@@ -46,7 +47,8 @@ inline void expect_same(const Graph& before, const Graph& after, double toleranc
         largest = std::max<double>(largest, std::abs(tensor.as<float>()[k]));
         error = std::max<double>(error, std::abs(tensor.as<float>()[k] - other.as<float>()[k]));
       }
-      EXPECT_LE(error, tolerance * largest) << "output " << name << " at batch " << batch << "\n" << print_graph(after);
+      EXPECT_LE(error, tolerance * largest) << "output " << name << " at batch " << batch << "\n"
+                                            << print_graph(after);
     }
   }
 }

@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/npy.h"
+#include "../tools/python.h"
 #include "encode.h"
 #include "preprocess/preprocess.h"
 #include "preprocess/resize.h"
@@ -20,18 +21,13 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-std::string python() {
-  const char* set = std::getenv("VTL_PYTHON");
-  return set != nullptr ? set : "/root/vitrail-venv/bin/python";
-}
-
 // Runs a script with a fresh folder and reads its manifest; on a machine without the packages, the reason to
 // skip.
 class Expected {
  public:
   Expected(const std::string& script, const std::string& packages) {
-    if (std::system((python() + " -c 'import " + packages + "' 2>/dev/null").c_str()) != 0) {
-      skip = python() + " cannot import " + packages + " (set VTL_PYTHON)";
+    if (std::system((test_python() + " -c 'import " + packages + "' 2>/dev/null").c_str()) != 0) {
+      skip = test_python() + " cannot import " + packages + " (set VTL_PYTHON)";
       return;
     }
     if (!fs::exists(VTL_SHARED_DATA "/imagenet_samples")) {
@@ -43,7 +39,7 @@ class Expected {
     folder_ = folder;
     write_extra();
     const std::string command =
-        python() + " " VTL_SOURCE_DIR "/tests/preprocess/" + script + " " + folder + " " VTL_SHARED_DATA;
+        test_python() + " " VTL_SOURCE_DIR "/tests/preprocess/" + script + " " + folder + " " VTL_SHARED_DATA;
     if (std::system(command.c_str()) == 0) manifest = Json::parse(std::ifstream(folder_ / "manifest.json"));
   }
   ~Expected() {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "backends/reference/execute.h"
 #include "backends/reference/run.h"
 #include "core/cancel.h"
 
@@ -95,6 +96,31 @@ TEST(ReferenceBackend, PlansWhatLivesAtOnce) {
   EXPECT_EQ(plan->arena_bytes, 2 * one);
   EXPECT_GT(plan->scratch_bytes, 64 * 64 * 8);  // a packed block of the product
   EXPECT_FALSE((*program)->plan(0, 1).ok());
+}
+
+// The input's storage has one owner left once the first layer, its last reader, has run; the second must find
+// it gone.
+TEST(ReferenceBackend, FreesValuesAfterTheirLastReader) {
+  struct Watcher : Observer {
+    std::vector<Tensor> inputs;
+    std::vector<bool> gone;
+    std::weak_ptr<float[]> storage;
+    bool wants_values() const override { return true; }
+    void on_value(ValueId, const TensorView&) override {
+      inputs.clear();
+      gone.push_back(storage.expired());
+    }
+  } watcher;
+  Sample sample;
+  auto storage = std::make_shared<float[]>(64);
+  watcher.storage = storage;
+  watcher.inputs.emplace_back(DType::kF32, Shape{1, 64}, storage.get(), storage);
+  storage.reset();
+  const auto sink = [](size_t, const Tensor&) { return Status(); };
+  ASSERT_TRUE(reference::execute(*sample.graph, reference::last_readers(*sample.graph), watcher.inputs, sink,
+                                 &watcher, nullptr)
+                  .ok());
+  EXPECT_EQ(watcher.gone, (std::vector<bool>{false, true, true}));
 }
 
 TEST(ReferenceBackend, TheCapIsHardAndTheSmallestOneWorks) {

@@ -17,6 +17,7 @@
 #include "core/half.h"
 #include "import/onnx/import.h"
 #include "import/onnx/tensor_reader.h"
+#include "../tools/python.h"
 #include "onnx/onnx.pb.h"
 
 namespace vitrail {
@@ -27,13 +28,11 @@ namespace fs = std::filesystem;
 // 854 run with onnx 1.23; far fewer mean that the importer or the backend has lost something.
 constexpr size_t kLeastRun = 700;
 
-// $VTL_ONNX_NODE_TESTS, or what onnx_node_tests.py makes with $VITRAIL_PYTHON, .venv/bin/python or python3.
+// $VTL_ONNX_NODE_TESTS (scripts/test.sh sets it), or what onnx_node_tests.py makes with test_python().
 Result<fs::path> node_tests() {
   if (const char* given = std::getenv("VTL_ONNX_NODE_TESTS")) return fs::path(given);
-  const fs::path source = VTL_SOURCE_DIR, venv = source / ".venv/bin/python",
-                 folder = source / ".cache/onnx_node_tests";
-  const char* named = std::getenv("VITRAIL_PYTHON");
-  const std::string python = named ? named : fs::exists(venv) ? venv.string() : "python3";
+  const fs::path source = VTL_SOURCE_DIR, folder = source / ".cache/onnx_node_tests";
+  const std::string python = test_python();
   const std::string command =
       "'" + python + "' '" + (source / "tests/reference/onnx_node_tests.py").string() + "' '" +
       (source / "src/graph/ops.def").string() + "' '" + folder.string() + "' >/dev/null 2>&1";

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <condition_variable>
+#include <fstream>
 #include <thread>
 
 #include "fake.h"
@@ -20,7 +22,8 @@ std::unique_ptr<Session> open(const std::shared_ptr<FakeProgram>& program, int s
 
 // Runs one row of this value and returns its sum.
 Result<float> run_one(Session& session, float value) {
-  auto out = session.run({{"x", Tensor::f32({1, 3}, {value, value, value})}, {"bias", Tensor::f32({1}, {1})}});
+  auto out =
+      session.run({{"x", Tensor::f32({1, 3}, {value, value, value})}, {"bias", Tensor::f32({1}, {1})}});
   if (!out.ok()) return out.status();
   return (*out)[0].tensor.as<float>()[0];
 }
@@ -64,45 +67,59 @@ TEST(Concurrency, StreamsRunAtTheSameTime) {
   EXPECT_EQ(program->most_running, 2);
 }
 
-TEST(Concurrency, CallersAreServedInTheOrderInWhichTheyCame) {
+// Waits until the thread that stores its id here sleeps: its caller sees to it that only the session can be
+// the reason.
+void wait_until_blocked(const std::atomic<pid_t>& tid) {
+  while (tid == 0) std::this_thread::yield();
+  const std::string path = "/proc/self/task/" + std::to_string(tid.load()) + "/stat";
+  std::string line;
+  do {
+    std::this_thread::yield();
+    std::getline(std::ifstream(path), line);
+  } while (line.substr(line.rfind(')') + 2, 1) != "S");
+}
+
+// Runs with this number as the sum, and notes it while the only stream is held.
+struct Note : Observer {
+  void on_value(ValueId, const TensorView& sum) override { order.push_back(sum.as<float>()[0]); }
+  std::vector<float> order;
+};
+bool run_noted(Session& session, float number, Note& note) {
+  return session.run({{"x", Tensor(DType::kF32, {1, 3})}, {"bias", Tensor::f32({1}, {number})}}, &note).ok();
+}
+
+// The first caller comes again as soon as it is done, when those who wait have hardly woken up: still they go
+// first.
+void race_for_one_stream(int waiting) {
   auto program = std::make_shared<FakeProgram>();
-  std::mutex mutex;
-  std::condition_variable gate;
-  bool open_gate = false;
-  std::atomic<int> entered{0};
-  program->during_run = [&] {
-    ++entered;
-    std::unique_lock lock(mutex);
-    gate.wait(lock, [&] { return open_gate; });
-  };
   auto session = open(program, 1);
-  std::vector<int> order;
+  std::vector<std::atomic<pid_t>> tids(static_cast<size_t>(waiting));
   std::vector<std::thread> threads;
-  threads.emplace_back([&] { (void)run_one(*session, 0); });
-  while (entered == 0) std::this_thread::yield();
-  // Each waits at the lease before the next is started.
-  for (int i = 1; i <= 5; ++i) {
-    struct Order : Observer {
-      Order(std::vector<int>& o, int n) : order(o), number(n) {}
-      void on_value(ValueId, const TensorView&) override { order.push_back(number); }
-      std::vector<int>& order;
-      int number;
-    };
-    threads.emplace_back([&, i] {
-      Order observer(order, i);  // called while the only stream is held, so `order` has one writer at a time
-      EXPECT_TRUE(session
-                      ->run({{"x", Tensor::f32({1, 3}, {1, 1, 1})}, {"bias", Tensor::f32({1}, {1})}}, &observer)
-                      .ok());
-    });
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  }
-  {
-    std::lock_guard lock(mutex);
-    open_gate = true;
-  }
-  gate.notify_all();
+  Note note;
+  std::vector<float> expected{0};
+  std::atomic<bool> first{true};
+  program->during_run = [&] {
+    if (!first.exchange(false)) return;
+    for (auto& tid : tids) {
+      const auto number = static_cast<float>(threads.size() + 1);
+      expected.push_back(number);
+      threads.emplace_back([&, number] {
+        tid = ::gettid();
+        EXPECT_TRUE(run_noted(*session, number, note));
+      });
+      wait_until_blocked(tid);
+    }
+  };
+  EXPECT_TRUE(run_noted(*session, 0, note));
+  EXPECT_TRUE(run_noted(*session, 99, note));
+  expected.push_back(99);
   for (auto& thread : threads) thread.join();
-  EXPECT_EQ(order, (std::vector<int>{1, 2, 3, 4, 5}));
+  EXPECT_EQ(note.order, expected);
+}
+
+TEST(Concurrency, CallersAreServedInTheOrderInWhichTheyCame) {
+  for (int round = 0; round < 100 && !testing::Test::HasFailure(); ++round)
+    race_for_one_stream(1 + round % 4);
 }
 
 }  // namespace

@@ -30,8 +30,8 @@ inline std::shared_ptr<Engine> fake_engine(std::vector<Profile> profiles = {{1, 
 }
 
 struct FakeProgram : Program {
-  std::function<void()> during_run;             // called while a context is in use
-  Status result;                                // what run() answers
+  std::function<void()> during_run;  // called while a context is in use
+  Status result;                     // what run() answers
   mutable std::atomic<int> running{0}, most_running{0}, contexts{0};
   mutable std::mutex mutex;
   mutable std::vector<ContextOptions> options;  // of the contexts made

@@ -30,7 +30,8 @@ void check(DType dtype, T zero, T largest, std::initializer_list<T> bad) {
 TEST(Finite, EveryFloatType) {
   using F = std::numeric_limits<float>;
   using D = std::numeric_limits<double>;
-  check<float>(DType::kF32, 0, F::lowest(), {F::infinity(), -F::infinity(), F::quiet_NaN(), F::signaling_NaN()});
+  check<float>(DType::kF32, 0, F::lowest(),
+               {F::infinity(), -F::infinity(), F::quiet_NaN(), F::signaling_NaN()});
   check<double>(DType::kF64, 0, D::max(), {D::infinity(), -D::infinity(), D::quiet_NaN()});
   check<uint16_t>(DType::kF16, 0, 0x7BFF, {0x7C00, 0xFC00, 0x7E00, 0x7C01});
   check<uint16_t>(DType::kBF16, 0, 0x7F7F, {0x7F80, 0xFF80, 0x7FC0, 0x7F81});

@@ -59,10 +59,12 @@ TEST(MemoryPlan, BuffersReadAndWrittenByOneNodeDoNotOverlap) {
   EXPECT_EQ(plan_memory(apart).arena_bytes, 64);
 }
 
-// The tightest of two gaps is taken: 128 goes into the gap of 128, which leaves that of 256 for the 256.
+// From step 3 on there are gaps of 640 and, further up, 512. The buffer of 512 must leave the 640 for the two
+// of 320.
 TEST(MemoryPlan, TheTightestGapIsTaken) {
   const std::vector<BufferRequest> requests{
-      {0, 1024, 0, 9}, {1, 512, 0, 1}, {2, 448, 0, 9}, {3, 256, 0, 1}, {4, 192, 0, 9}, {5, 256, 3, 9}, {6, 512, 3, 9},
+      {0, 640, 0, 1}, {1, 576, 0, 9}, {2, 512, 0, 1}, {3, 512, 0, 9},
+      {4, 512, 3, 9}, {5, 320, 3, 9}, {6, 320, 3, 9},
   };
   const MemoryPlan plan = plan_memory(requests);
   check(requests, plan);
@@ -107,7 +109,8 @@ TEST(MemoryPlan, PropertiesHoldForRandomRequests) {
     const MemoryPlan plan = plan_memory(requests);
     check(requests, plan);
     if (HasFatalFailure()) return;
-    if (plan.lower_bound_bytes) waste += static_cast<double>(plan.arena_bytes) / static_cast<double>(plan.lower_bound_bytes) - 1;
+    if (plan.lower_bound_bytes)
+      waste += static_cast<double>(plan.arena_bytes) / static_cast<double>(plan.lower_bound_bytes) - 1;
     // The same requests give the same plan.
     const MemoryPlan again = plan_memory(requests);
     for (size_t i = 0; i < requests.size(); ++i) ASSERT_EQ(plan.values[i].offset, again.values[i].offset);

@@ -16,7 +16,8 @@ struct FakeBackend : Backend {
   std::string_view name() const override { return name_; }
   Status available() const override { return status_; }
   Result<std::vector<LayerReport>> compile(Graph&, const CompileOptions&) const override { return status_; }
-  Result<std::shared_ptr<const Program>> load(std::shared_ptr<const Graph>, const LoadOptions&) const override {
+  Result<std::shared_ptr<const Program>> load(std::shared_ptr<const Graph>,
+                                              const LoadOptions&) const override {
     return status_;
   }
   std::string name_;

@@ -61,22 +61,25 @@ TEST_F(SessionTest, WritesOutputsByName) {
 }
 
 TEST_F(SessionTest, WrongNamesListTheRightOnes) {
-  expect_error({{"pixels", rows(1).tensor}, bias()}, {"no input 'pixels'", "'x' float32[N,3]", "'bias' float32[1]"});
+  expect_error({{"pixels", rows(1).tensor}, bias()},
+               {"no input 'pixels'", "'x' float32[N,3]", "'bias' float32[1]"});
   expect_error({bias()}, {"'x' float32[N,3] is missing"});
   expect_error({bias(), bias(), rows(1)}, {"'bias' is given twice"});
   expect_error({}, {"missing"});
 }
 
 TEST_F(SessionTest, WrongShapesAndTypesSayWhatWasExpected) {
-  expect_error({{"x", Tensor::f32({1, 2}, {1, 2})}, bias()}, {"'x'", "expected float32[N,3]", "got float32[1,2]"});
+  expect_error({{"x", Tensor::f32({1, 2}, {1, 2})}, bias()},
+               {"'x'", "expected float32[N,3]", "got float32[1,2]"});
   expect_error({{"x", Tensor::f32({3}, {1, 2, 3})}, bias()}, {"expected float32[N,3]", "got float32[3]"});
   expect_error({{"x", Tensor(DType::kF64, {1, 3})}, bias()}, {"expected float32[N,3]", "got float64[1,3]"});
   expect_error({{"x", Tensor(DType::kF32, {0, 3})}, bias()}, {"got float32[0,3]"});
-  expect_error({rows(1), {"bias", Tensor::f32({2}, {1, 2})}}, {"'bias'", "expected float32[1],", "got float32[2]"});
+  expect_error({rows(1), {"bias", Tensor::f32({2}, {1, 2})}},
+               {"'bias'", "expected float32[1],", "got float32[2]"});
   // Extents whose product would overflow are a mismatch as well.
   const float one = 1;
   const NamedView huge[] = {{"x", {DType::kF32, {INT64_MAX, 3}, &one}}, {"bias", {DType::kF32, {1}, &one}}};
-  EXPECT_EQ(session_->run(huge, {}).code(), Code::kBadInput);
+  EXPECT_THAT(session_->run(huge, {}).message(), HasSubstr("got float32[9223372036854775807,3]"));
 }
 
 TEST_F(SessionTest, MissingOrMisalignedMemoryIsRefused) {
@@ -93,7 +96,8 @@ TEST_F(SessionTest, OutputsAreChecked) {
   Tensor sum(DType::kF32, {2}), doubled(DType::kF32, {2, 3}), small(DType::kF32, {1});
   const NamedView inputs[] = {{"bias", b.tensor.view()}, {"x", x.tensor.view()}};
   const NamedMutableView wrong_size[] = {{"doubled", doubled.mutable_view()}, {"sum", small.mutable_view()}};
-  EXPECT_THAT(session_->run(inputs, wrong_size).message(), HasSubstr("output 'sum': expected float32[N] with N = 2"));
+  EXPECT_THAT(session_->run(inputs, wrong_size).message(),
+              HasSubstr("output 'sum': expected float32[N] with N = 2"));
   const NamedMutableView one[] = {{"doubled", doubled.mutable_view()}};
   EXPECT_THAT(session_->run(inputs, one).message(), HasSubstr("output 'sum' float32[N] is missing"));
   const NamedMutableView other[] = {{"doubled", doubled.mutable_view()}, {"total", sum.mutable_view()}};
@@ -114,7 +118,8 @@ TEST_F(SessionTest, InputsMustAgreeOnTheBatch) {
   graph->value(graph->find("bias")).shape = SymShape{{2, 1}};  // 2N+1
   engine_->graph = graph;
   open({});
-  expect_error({rows(2), {"bias", Tensor::f32({3}, {1, 2, 3})}}, {"'bias'", "[2N+1] with N = 2", "got float32[3]"});
+  expect_error({rows(2), {"bias", Tensor::f32({3}, {1, 2, 3})}},
+               {"'bias'", "[2N+1] with N = 2", "got float32[3]"});
   EXPECT_TRUE(session_->run({rows(2), {"bias", Tensor(DType::kF32, {5})}}).ok());
 }
 
@@ -145,9 +150,9 @@ TEST_F(SessionTest, NonFiniteInputsAreCounted) {
 
 TEST_F(SessionTest, BadOptionsAreUsageErrors) {
   const std::pair<SessionOptions, std::string> cases[] = {
-      {{.streams = 0}, "streams: 0"},       {{.streams = -1}, "streams: -1"},
-      {{.threads = 0}, "threads: 0"},       {{.threads = 1 << 20}, "threads: 1048576"},
-      {{.max_batch = 17}, "max_batch: 17"}, {{.max_batch = -1}, "max_batch: -1"},
+      {{.streams = 0}, "streams: 0"},        {{.streams = -1}, "streams: -1"},
+      {{.threads = 0}, "threads: 0"},        {{.threads = 1 << 20}, "threads: 1048576"},
+      {{.max_batch = 17}, "max_batch: 17"},  {{.max_batch = -1}, "max_batch: -1"},
       {{.workspace_bytes = -1}, "-1 bytes"},
   };
   for (const auto& [options, message] : cases) {

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "python.h"
+
 namespace vitrail {
 
 struct TimmExports {
@@ -16,14 +18,13 @@ struct TimmExports {
   std::string why_none;            // reason for GTEST_SKIP when there are no names
 };
 
-// Needs a Python with torch, timm, onnx and onnxscript: $VITRAIL_PYTHON, else .venv/bin/python of the source
-// tree, else python3.
+// In $VTL_EXPORTS (scripts/test.sh sets it), else .cache/timm_exports of the source tree. Needs torch, timm, onnx and
+// onnxscript in test_python().
 inline TimmExports timm_exports(const std::filesystem::path& source_folder) {
   namespace fs = std::filesystem;
-  const fs::path venv = source_folder / ".venv/bin/python";
-  const char* given = std::getenv("VITRAIL_PYTHON");
-  const std::string python = given ? given : fs::exists(venv) ? venv.string() : "python3";
-  TimmExports exports{source_folder / ".cache/timm_exports", {}, ""};
+  const char* given = std::getenv("VTL_EXPORTS");
+  const std::string python = test_python();
+  TimmExports exports{given ? fs::path(given) : source_folder / ".cache/timm_exports", {}, ""};
   const std::string command = "'" + python + "' '" + (source_folder / "tests/tools/export_timm.py").string() +
                               "' '" + exports.folder.string() + "' >/dev/null 2>&1";
   if (std::system(command.c_str()) != 0) {

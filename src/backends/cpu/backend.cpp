@@ -18,17 +18,21 @@ class CpuBackend : public Backend {
 
   Result<std::vector<LayerReport>> compile(Graph& graph, const CompileOptions& options) const override {
     if (options.precision != "fp32")
-      return unavailable("the cpu backend computes in fp32; precision '{}' is not available here", options.precision);
+      return unavailable("the cpu backend computes in fp32; precision '{}' is not available here",
+                         options.precision);
     std::vector<LayerReport> reports;
     for (size_t i = 0; i < graph.nodes.size(); ++i) {
       if (cancel::requested()) return cancelled();
       Node& node = graph.nodes[i];
       for (ValueId id : node.outputs)
         if (id != kNoValue && !graph.value(id).shape)
-          return unavailable("layer '{}' ({}): the shape of '{}' depends on the data, which the cpu backend cannot plan; "
-                             "build with --backend reference", node.name, op_name(node.op), graph.value(id).name);
+          return unavailable(
+              "layer '{}' ({}): the shape of '{}' depends on the data, which the cpu backend cannot plan; "
+              "build with --backend reference",
+              node.name, op_name(node.op), graph.value(id).name);
       reports.push_back(choose(graph, node));
-      if (options.progress) options.progress(static_cast<double>(i + 1) / static_cast<double>(graph.nodes.size()));
+      if (options.progress)
+        options.progress(static_cast<double>(i + 1) / static_cast<double>(graph.nodes.size()));
     }
     compact(graph);
     return reports;

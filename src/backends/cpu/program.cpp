@@ -20,14 +20,15 @@ int64_t round_up(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment *
 
 bool is_view(const Node& node) { return node.text("kernel", "") == "view"; }
 
-// Memory that the kernel hands out when it is first touched, so that a context for batch 64 that only ever sees
-// batch 1 stays small.
+// Memory that the kernel hands out when it is first touched, so that a context for batch 64 that only ever
+// sees batch 1 stays small.
 class Pages {
  public:
   static Result<Pages> map(int64_t bytes) {
     Pages p;
     p.size_ = static_cast<size_t>(std::max<int64_t>(bytes, kAlignment));
-    void* m = ::mmap(nullptr, p.size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* m =
+        ::mmap(nullptr, p.size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (m == MAP_FAILED) return resource_error("{} bytes of activations could not be mapped", bytes);
     ::madvise(m, p.size_, MADV_HUGEPAGE);
     p.data_ = static_cast<std::byte*>(m);
@@ -55,12 +56,14 @@ class Pages {
 // One stream. The placement of a batch size is worked out when it first runs and kept.
 class CpuContext : public Context {
  public:
-  static Result<std::unique_ptr<Context>> create(std::shared_ptr<const CpuProgram> program, const ContextOptions& options) {
+  static Result<std::unique_ptr<Context>> create(std::shared_ptr<const CpuProgram> program,
+                                                 const ContextOptions& options) {
     VTL_ASSIGN(const MemoryPlan plan, program->plan(options.max_batch, options.threads));
     if (plan.total() > options.workspace_bytes)
-      return resource_error("the workspace of {} bytes is too small: batch {} with {} threads needs {} bytes, the "
-                            "smallest cap that works; give --workspace {} or run smaller batches",
-                            options.workspace_bytes, options.max_batch, options.threads, plan.total(), plan.total());
+      return resource_error(
+          "the workspace of {} bytes is too small: batch {} with {} threads needs {} bytes, the "
+          "smallest cap that works; give --workspace {} or run smaller batches",
+          options.workspace_bytes, options.max_batch, options.threads, plan.total(), plan.total());
     auto context = std::unique_ptr<CpuContext>(new CpuContext(std::move(program), options));
     VTL_ASSIGN(context->arena_, Pages::map(plan.arena_bytes));
     VTL_ASSIGN(context->scratch_, Pages::map(plan.scratch_bytes));
@@ -83,15 +86,18 @@ class CpuContext : public Context {
     const RunState state{kernels_for(program_->isa_), pool_, batch, buffers_.data(), scratch_.data()};
     const Graph& graph = *program_->graph_;
     for (size_t i = 0; i < program_->steps_.size(); ++i) {
-      const auto start = observer ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
+      const auto start =
+          observer ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
       if (const Step* step = program_->steps_[i].get()) VTL_TRY(step->run(state));
       if (!observer) continue;
       if (observer->wants_times())
-        observer->on_layer(i, std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count());
+        observer->on_layer(
+            i, std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count());
       if (observer->wants_values())
         for (ValueId id : graph.nodes[i].outputs)
           if (id != kNoValue)
-            observer->on_value(id, {graph.value(id).dtype, at_batch(*graph.value(id).shape, batch), buffer(id)});
+            observer->on_value(id,
+                               {graph.value(id).dtype, at_batch(*graph.value(id).shape, batch), buffer(id)});
     }
     return copy_outputs(outputs);
   }
@@ -117,7 +123,8 @@ class CpuContext : public Context {
         buffers_[i] = static_cast<std::byte*>(outputs[root.index].data);
     }
     for (size_t i = 0; i < buffers_.size(); ++i)
-      if (program_->roots_[i].kind == CpuProgram::Root::kArena) buffers_[i] = buffer(program_->roots_[i].value);
+      if (program_->roots_[i].kind == CpuProgram::Root::kArena)
+        buffers_[i] = buffer(program_->roots_[i].value);
   }
 
   // Outputs that are inputs, constants, views of such, or the same value twice were not computed in place.
@@ -149,7 +156,8 @@ Result<std::shared_ptr<const Program>> CpuProgram::create(std::shared_ptr<const 
 Status CpuProgram::make_steps() {
   for (const Value& v : graph_->values)
     if (!v.shape || dtype_size(v.dtype) == 0)
-      return bad_input("value '{}' has no shape or type, so it cannot be planned; the reference backend runs it", v.name);
+      return bad_input(
+          "value '{}' has no shape or type, so it cannot be planned; the reference backend runs it", v.name);
   for (const Node& node : graph_->nodes) {
     const std::string kernel = node.text("kernel", "");
     if (kernel == kReferenceKernel) {
@@ -158,8 +166,9 @@ Status CpuProgram::make_steps() {
     }
     const KernelEntry* entry = find_entry(kernel, node.op);
     if (!entry)
-      return bad_input("layer '{}': this build has no kernel '{}' for {}; rebuild the engine with `vitrail build`",
-                       node.name, kernel, op_name(node.op));
+      return bad_input(
+          "layer '{}': this build has no kernel '{}' for {}; rebuild the engine with `vitrail build`",
+          node.name, kernel, op_name(node.op));
     if (const std::string reason = entry->refuse(*graph_, node); !reason.empty())
       return bad_input("layer '{}': kernel '{}' cannot run it: {}", node.name, kernel, reason);
     steps_.push_back(entry->make ? entry->make(*graph_, node) : nullptr);

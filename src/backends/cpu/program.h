@@ -9,8 +9,8 @@
 
 namespace vitrail::cpu {
 
-// The loaded graph: one Step a node. Activations of one context live in one arena, placed by lifetime; a view shares
-// the memory of what it looks at; graph outputs are computed straight into the caller's memory.
+// The loaded graph: one Step a node. Activations of one context live in one arena, placed by lifetime; a view
+// shares the memory of what it looks at; graph outputs are computed straight into the caller's memory.
 class CpuProgram : public Program, public std::enable_shared_from_this<CpuProgram> {
  public:
   static Result<std::shared_ptr<const Program>> create(std::shared_ptr<const Graph> graph, Isa isa);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the CPU backend makes of a node: an entry of the kernel list, chosen at build time, becomes a Step at load time.
+// What the CPU backend makes of a node: an entry of the kernel list, chosen at build time, becomes a Step at
+// load time.
 #pragma once
 
 #include <memory>
@@ -36,14 +37,15 @@ class Step {
   virtual Status run(const RunState& state) const = 0;
 };
 
-// A way to compute an operator. The list of an operator is ordered best → reference; the first that does not refuse
-// the node gets it, and the refusals are what `explain` shows.
+// A way to compute an operator. The list of an operator is ordered best → reference; the first that does not
+// refuse the node gets it, and the refusals are what `explain` shows.
 struct KernelEntry {
   Op op;
-  std::string_view name;                                        // <op>_<dtype>
-  std::string (*refuse)(const Graph&, const Node&);             // empty: takes the node; else why not
-  void (*prepare)(Graph&, Node&);                               // lays out the weights; null when there are none
-  std::unique_ptr<Step> (*make)(const Graph&, const Node&);     // null: the output is the input under another shape
+  std::string_view name;                             // <op>_<dtype>
+  std::string (*refuse)(const Graph&, const Node&);  // empty: takes the node; else why not
+  void (*prepare)(Graph&, Node&);                    // lays out the weights; null when there are none
+  std::unique_ptr<Step> (*make)(const Graph&,
+                                const Node&);  // null: the output is the input under another shape
 };
 
 // The entries of an operator, without the reference kernel that ends every list.

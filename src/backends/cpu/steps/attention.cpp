@@ -7,9 +7,16 @@ namespace {
 class AttentionStep : public Step {
  public:
   AttentionStep(const Graph& graph, const Node& node)
-      : q_(node.input(0)), k_(node.input(1)), v_(node.input(2)), mask_(node.input(3)), out_(node.outputs[0]),
-        batch_(extent(graph, q_, 0)), sq_(extent(graph, q_, 1).fixed), sk_(extent(graph, k_, 1).fixed),
-        q_offset_(node.integer("q_offset", 0)), k_offset_(node.integer("k_offset", 0)),
+      : q_(node.input(0)),
+        k_(node.input(1)),
+        v_(node.input(2)),
+        mask_(node.input(3)),
+        out_(node.outputs[0]),
+        batch_(extent(graph, q_, 0)),
+        sq_(extent(graph, q_, 1).fixed),
+        sk_(extent(graph, k_, 1).fixed),
+        q_offset_(node.integer("q_offset", 0)),
+        k_offset_(node.integer("k_offset", 0)),
         v_offset_(node.integer("v_offset", 0)) {
     args_.heads = node.integer("heads", 1);
     args_.d = node.integer("head_dim", 0);

@@ -43,8 +43,10 @@ struct Loop {
       const Axis a{w.extents[i].at(batch), w.from_strides[i].at(batch), w.to_strides[i].at(batch)};
       if (a.extent == 1) continue;
       Axis* last = rank ? &axes[rank - 1] : nullptr;
-      if (last && last->from == a.from * a.extent && last->to == a.to * a.extent) *last = {last->extent * a.extent, a.from, a.to};
-      else axes[rank++] = a;
+      if (last && last->from == a.from * a.extent && last->to == a.to * a.extent)
+        *last = {last->extent * a.extent, a.from, a.to};
+      else
+        axes[rank++] = a;
     }
     if (rank == 0) axes[rank++] = {1, 1, 1};
   }
@@ -53,8 +55,8 @@ struct Loop {
 void copy_inner(const std::byte* from, std::byte* to, const Axis* axes, size_t rank, size_t size) {
   if (rank > 1) {
     for (int64_t i = 0; i < axes->extent; ++i)
-      copy_inner(from + i * axes->from * static_cast<int64_t>(size), to + i * axes->to * static_cast<int64_t>(size),
-                 axes + 1, rank - 1, size);
+      copy_inner(from + i * axes->from * static_cast<int64_t>(size),
+                 to + i * axes->to * static_cast<int64_t>(size), axes + 1, rank - 1, size);
     return;
   }
   if (axes->from == 1 && axes->to == 1) {
@@ -65,13 +67,15 @@ void copy_inner(const std::byte* from, std::byte* to, const Axis* axes, size_t r
     for (int64_t i = 0; i < axes->extent; ++i) t[i * axes->to] = f[i * axes->from];
   } else {
     for (int64_t i = 0; i < axes->extent; ++i)
-      std::memcpy(to + i * axes->to * static_cast<int64_t>(size), from + i * axes->from * static_cast<int64_t>(size), size);
+      std::memcpy(to + i * axes->to * static_cast<int64_t>(size),
+                  from + i * axes->from * static_cast<int64_t>(size), size);
   }
 }
 
 class CopyStep : public Step {
  public:
-  CopyStep(size_t element_size, std::vector<Window> windows) : size_(element_size), windows_(std::move(windows)) {}
+  CopyStep(size_t element_size, std::vector<Window> windows)
+      : size_(element_size), windows_(std::move(windows)) {}
 
   Status run(const RunState& s) const override {
     for (const Window& w : windows_) {
@@ -85,7 +89,8 @@ class CopyStep : public Step {
       }
       const Axis outer = loop.axes[0];
       s.pool.parallel_for(outer.extent, [&](int64_t i, int) {
-        copy_inner(from + i * outer.from * size, to + i * outer.to * size, loop.axes.data() + 1, loop.rank - 1, size_);
+        copy_inner(from + i * outer.from * size, to + i * outer.to * size, loop.axes.data() + 1,
+                   loop.rank - 1, size_);
       });
     }
     return {};
@@ -138,7 +143,8 @@ std::optional<Window> transpose_window(const Node& node, Window w, const std::ve
   return w;
 }
 
-std::optional<Window> expand_window(const Graph& graph, const Node& node, Window w, const std::vector<Dim>& source) {
+std::optional<Window> expand_window(const Graph& graph, const Node& node, Window w,
+                                    const std::vector<Dim>& source) {
   const SymShape& in = shape_of(graph, node.input(0));
   const size_t missing = w.extents.size() - in.size();
   for (size_t i = 0; i < w.extents.size(); ++i)
@@ -177,7 +183,8 @@ std::optional<Window> slice_window(const Graph& graph, const Node& node, Window 
   };
   const auto *starts = list(1), *axes = list(3), *steps = list(4);
   const SymShape& in = shape_of(graph, node.input(0));
-  if (!starts || (node.input(3) != kNoValue && !axes) || (node.input(4) != kNoValue && !steps)) return std::nullopt;
+  if (!starts || (node.input(3) != kNoValue && !axes) || (node.input(4) != kNoValue && !steps))
+    return std::nullopt;
   for (size_t i = 0; i < starts->size(); ++i) {
     const int64_t given = axes ? (*axes)[i].fixed : static_cast<int64_t>(i);
     const auto axis = static_cast<size_t>(given < 0 ? given + static_cast<int64_t>(in.size()) : given);
@@ -204,14 +211,24 @@ std::optional<std::vector<Window>> windows_of(const Graph& graph, const Node& no
   w.from = node.input(0);
   w.to = node.outputs[0];
   w.extents = shape_of(graph, w.to);
-  if (!strides_of(w.extents, w.to_strides) || !strides_of(shape_of(graph, w.from), source)) return std::nullopt;
+  if (!strides_of(w.extents, w.to_strides) || !strides_of(shape_of(graph, w.from), source))
+    return std::nullopt;
   std::optional<Window> made;
   switch (node.op) {
-    case Op::Transpose: made = transpose_window(node, std::move(w), source); break;
-    case Op::Expand: made = expand_window(graph, node, std::move(w), source); break;
-    case Op::Gather: made = gather_window(graph, node, std::move(w), source); break;
-    case Op::Slice: made = slice_window(graph, node, std::move(w), source); break;
-    default: break;
+    case Op::Transpose:
+      made = transpose_window(node, std::move(w), source);
+      break;
+    case Op::Expand:
+      made = expand_window(graph, node, std::move(w), source);
+      break;
+    case Op::Gather:
+      made = gather_window(graph, node, std::move(w), source);
+      break;
+    case Op::Slice:
+      made = slice_window(graph, node, std::move(w), source);
+      break;
+    default:
+      break;
   }
   if (!made) return std::nullopt;
   return std::vector<Window>{std::move(*made)};

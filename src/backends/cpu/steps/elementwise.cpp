@@ -11,34 +11,51 @@ struct ActivationName {
   Activation activation;
 };
 constexpr std::array<ActivationName, 8> kActivations{{
-    {"none", Activation::kNone}, {"relu", Activation::kRelu}, {"gelu", Activation::kGeluErf},
-    {"gelu_tanh", Activation::kGeluTanh}, {"gelu_quick", Activation::kGeluQuick}, {"silu", Activation::kSilu},
-    {"sigmoid", Activation::kSigmoid}, {"tanh", Activation::kTanh},
+    {"none", Activation::kNone},
+    {"relu", Activation::kRelu},
+    {"gelu", Activation::kGeluErf},
+    {"gelu_tanh", Activation::kGeluTanh},
+    {"gelu_quick", Activation::kGeluQuick},
+    {"silu", Activation::kSilu},
+    {"sigmoid", Activation::kSigmoid},
+    {"tanh", Activation::kTanh},
 }};
 
 std::optional<Activation> unary_of(const Node& node) {
   switch (node.op) {
-    case Op::Relu: return Activation::kRelu;
+    case Op::Relu:
+      return Activation::kRelu;
     case Op::Gelu: {
       const std::string approximate = node.text("approximate", "none");
       return activation_from_name(approximate == "none" ? "gelu" : "gelu_" + approximate);
     }
-    case Op::Sigmoid: return Activation::kSigmoid;
-    case Op::Tanh: return Activation::kTanh;
-    case Op::Erf: return Activation::kErf;
-    case Op::Exp: return Activation::kExp;
-    case Op::Sqrt: return Activation::kSqrt;
-    case Op::Abs: return Activation::kAbs;
-    case Op::Neg: return Activation::kNeg;
-    case Op::Reciprocal: return Activation::kReciprocal;
-    default: return std::nullopt;
+    case Op::Sigmoid:
+      return Activation::kSigmoid;
+    case Op::Tanh:
+      return Activation::kTanh;
+    case Op::Erf:
+      return Activation::kErf;
+    case Op::Exp:
+      return Activation::kExp;
+    case Op::Sqrt:
+      return Activation::kSqrt;
+    case Op::Abs:
+      return Activation::kAbs;
+    case Op::Neg:
+      return Activation::kNeg;
+    case Op::Reciprocal:
+      return Activation::kReciprocal;
+    default:
+      return std::nullopt;
   }
 }
 
 class UnaryStep : public Step {
  public:
   UnaryStep(const Graph& graph, const Node& node)
-      : x_(node.input(0)), y_(node.outputs[0]), count_(*element_count(*graph.value(node.outputs[0]).shape)),
+      : x_(node.input(0)),
+        y_(node.outputs[0]),
+        count_(*element_count(*graph.value(node.outputs[0]).shape)),
         f_(*unary_of(node)) {}
   Status run(const RunState& s) const override {
     unary(s.kernels, s.pool, f_, s.data(x_), s.data(y_), count_.at(s.batch));
@@ -53,20 +70,25 @@ class UnaryStep : public Step {
 
 std::optional<Binary> binary_of(Op op) {
   switch (op) {
-    case Op::Add: return Binary::kAdd;
-    case Op::Sub: return Binary::kSub;
-    case Op::Mul: return Binary::kMul;
-    case Op::Div: return Binary::kDiv;
-    default: return std::nullopt;
+    case Op::Add:
+      return Binary::kAdd;
+    case Op::Sub:
+      return Binary::kSub;
+    case Op::Mul:
+      return Binary::kMul;
+    case Op::Div:
+      return Binary::kDiv;
+    default:
+      return std::nullopt;
   }
 }
 
-// How an operand meets the output seen as [outer, rows, cols]: it covers the last `suffix` axes in full and broadcasts
-// over the others, or has one element for each of the first axes ([N, S, 1] against [N, S, C]).
+// How an operand meets the output seen as [outer, rows, cols]: it covers the last `suffix` axes in full and
+// broadcasts over the others, or has one element for each of the first axes ([N, S, 1] against [N, S, C]).
 struct Broadcast {
   bool whole = false, scalar = false;
-  bool column = false;   // all axes but the last, which is 1
-  size_t suffix = 0;     // trailing axes covered
+  bool column = false;  // all axes but the last, which is 1
+  size_t suffix = 0;    // trailing axes covered
 };
 
 std::optional<Broadcast> broadcast_of(const SymShape& operand, const SymShape& out) {
@@ -120,7 +142,10 @@ std::optional<BinaryPlan> plan_binary(const Graph& graph, const Node& node) {
 class BinaryStep : public Step {
  public:
   BinaryStep(const Graph& graph, const Node& node)
-      : a_(node.input(0)), b_(node.input(1)), y_(node.outputs[0]), plan_(*plan_binary(graph, node)),
+      : a_(node.input(0)),
+        b_(node.input(1)),
+        y_(node.outputs[0]),
+        plan_(*plan_binary(graph, node)),
         op_(*binary_of(node.op)) {}
   Status run(const RunState& s) const override {
     const int64_t cols = plan_.cols.at(s.batch);
@@ -166,9 +191,10 @@ std::unique_ptr<Step> make_unary(const Graph& graph, const Node& node) {
 std::string refuse_binary(const Graph& graph, const Node& node) {
   for (size_t i : {size_t{0}, size_t{1}})
     if (graph.value(node.input(i)).dtype != DType::kF32) return "an operand is not float32";
-  return plan_binary(graph, node) ? "" : fmt::format("broadcast of {} and {} is not by rows, columns or scalars",
-                                                      to_string(*graph.value(node.input(0)).shape),
-                                                      to_string(*graph.value(node.input(1)).shape));
+  return plan_binary(graph, node) ? ""
+                                  : fmt::format("broadcast of {} and {} is not by rows, columns or scalars",
+                                                to_string(*graph.value(node.input(0)).shape),
+                                                to_string(*graph.value(node.input(1)).shape));
 }
 
 std::unique_ptr<Step> make_binary(const Graph& graph, const Node& node) {

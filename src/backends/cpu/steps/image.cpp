@@ -8,10 +8,13 @@
 namespace vitrail::cpu {
 namespace {
 
-int64_t at(const std::vector<int64_t>& list, size_t i, int64_t fallback) { return i < list.size() ? list[i] : fallback; }
+int64_t at(const std::vector<int64_t>& list, size_t i, int64_t fallback) {
+  return i < list.size() ? list[i] : fallback;
+}
 
 ConvArgs conv_args(const Graph& graph, const Node& node) {
-  const auto strides = node.integers("strides"), pads = node.integers("pads"), dilations = node.integers("dilations");
+  const auto strides = node.integers("strides"), pads = node.integers("pads"),
+             dilations = node.integers("dilations");
   const ValueId x = node.input(0), y = node.outputs[0], w = node.input(1);
   ConvArgs args{};
   args.in_channels = extent(graph, x, 1).fixed;
@@ -35,13 +38,19 @@ ConvArgs conv_args(const Graph& graph, const Node& node) {
 class ConvStep : public Step {
  public:
   ConvStep(const Graph& graph, const Node& node)
-      : x_(node.input(0)), weight_(node.input(1)), bias_(node.input(2)), y_(node.outputs[0]),
-        images_(extent(graph, x_, 0)), transposed_(node.op == Op::ConvTranspose), args_(conv_args(graph, node)) {}
+      : x_(node.input(0)),
+        weight_(node.input(1)),
+        bias_(node.input(2)),
+        y_(node.outputs[0]),
+        images_(extent(graph, x_, 0)),
+        transposed_(node.op == Op::ConvTranspose),
+        args_(conv_args(graph, node)) {}
 
   int64_t scratch_bytes(int64_t batch, int threads) const override {
     ConvArgs args = args_;
     args.batch = images_.at(batch);
-    const size_t floats = transposed_ ? conv_transpose_scratch_floats(args, threads) : conv_scratch_floats(args, threads);
+    const size_t floats =
+        transposed_ ? conv_transpose_scratch_floats(args, threads) : conv_scratch_floats(args, threads);
     return static_cast<int64_t>(floats * sizeof(float));
   }
 
@@ -75,7 +84,9 @@ std::optional<Coordinates> coordinates_of(const Node& node) {
 class ResizeStep : public Step {
  public:
   ResizeStep(const Graph& graph, const Node& node)
-      : x_(node.input(0)), y_(node.outputs[0]), planes_(*multiply(extent(graph, x_, 0), extent(graph, x_, 1))) {
+      : x_(node.input(0)),
+        y_(node.outputs[0]),
+        planes_(*multiply(extent(graph, x_, 0), extent(graph, x_, 1))) {
     args_.height = extent(graph, x_, 2).fixed;
     args_.width = extent(graph, x_, 3).fixed;
     args_.out_height = extent(graph, y_, 2).fixed;
@@ -120,7 +131,8 @@ bool is_image(const Graph& graph, ValueId id) {
 
 std::string refuse_conv(const Graph& graph, const Node& node) {
   if (graph.value(node.input(0)).dtype != DType::kF32) return "input is not float32";
-  if (!is_image(graph, node.input(0)) || !is_image(graph, node.input(1))) return "not a 2-D convolution of fixed size";
+  if (!is_image(graph, node.input(0)) || !is_image(graph, node.input(1)))
+    return "not a 2-D convolution of fixed size";
   // VALID pads nothing, as NOTSET does without pads; SAME_* would have to be worked out here.
   const std::string pad = node.text("auto_pad", "NOTSET");
   if (pad != "NOTSET" && pad != "VALID") return fmt::format("auto_pad {}", pad);
@@ -137,15 +149,19 @@ void prepare_conv_transpose(Graph& graph, Node& node) {
   node.inputs[1] = add_weight(graph, graph.value(node.input(1)).name + ".arranged", std::move(arranged));
 }
 
-std::unique_ptr<Step> make_conv(const Graph& graph, const Node& node) { return std::make_unique<ConvStep>(graph, node); }
+std::unique_ptr<Step> make_conv(const Graph& graph, const Node& node) {
+  return std::make_unique<ConvStep>(graph, node);
+}
 
 std::string refuse_resize(const Graph& graph, const Node& node) {
   if (graph.value(node.input(0)).dtype != DType::kF32) return "input is not float32";
-  if (!is_image(graph, node.input(0)) || !is_image(graph, node.outputs[0])) return "not a 2-D image of fixed size";
+  if (!is_image(graph, node.input(0)) || !is_image(graph, node.outputs[0]))
+    return "not a 2-D image of fixed size";
   if (node.text("mode", "nearest") != "linear") return fmt::format("mode {}", node.text("mode", "nearest"));
   if (!coordinates_of(node))
     return fmt::format("coordinates {}", node.text("coordinate_transformation_mode", "half_pixel"));
-  if (node.integer("antialias", 0) || node.integer("exclude_outside", 0)) return "antialias or exclude_outside";
+  if (node.integer("antialias", 0) || node.integer("exclude_outside", 0))
+    return "antialias or exclude_outside";
   const auto axes = node.integers("axes");
   if (!axes.empty() && axes != std::vector<int64_t>{2, 3}) return "axes other than height and width";
   const SymShape &in = *graph.value(node.input(0)).shape, &out = *graph.value(node.outputs[0]).shape;

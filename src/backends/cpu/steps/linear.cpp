@@ -15,8 +15,10 @@ void pack_weight(Graph& graph, Node& node, bool rows_are_outputs) {
   const int64_t k = weight.count() / n;
   Tensor packed(DType::kF32, {(n + kPanel - 1) / kPanel, k, kPanel});
   auto* out = static_cast<float*>(packed.mutable_data());
-  if (rows_are_outputs) pack_b_transposed(weight.as<float>().data(), k, n, k, out);
-  else pack_b(weight.as<float>().data(), k, n, n, out);
+  if (rows_are_outputs)
+    pack_b_transposed(weight.as<float>().data(), k, n, k, out);
+  else
+    pack_b(weight.as<float>().data(), k, n, n, out);
   node.inputs[1] = add_weight(graph, graph.value(node.input(1)).name + ".packed", std::move(packed));
   node.attributes["packed_n"] = n;
 }
@@ -24,9 +26,15 @@ void pack_weight(Graph& graph, Node& node, bool rows_are_outputs) {
 class LinearStep : public Step {
  public:
   LinearStep(const Graph& graph, const Node& node)
-      : x_(node.input(0)), weight_(node.input(1)), bias_(node.input(2)), residual_(node.input(3)),
-        y_(node.outputs[0]), rows_(rows_of(graph, node.input(0))), k_(extent(graph, node.input(0), -1).fixed),
-        n_(node.integer("packed_n", 0)), activation_(*activation_from_name(node.text("activation", "none"))) {}
+      : x_(node.input(0)),
+        weight_(node.input(1)),
+        bias_(node.input(2)),
+        residual_(node.input(3)),
+        y_(node.outputs[0]),
+        rows_(rows_of(graph, node.input(0))),
+        k_(extent(graph, node.input(0), -1).fixed),
+        n_(node.integer("packed_n", 0)),
+        activation_(*activation_from_name(node.text("activation", "none"))) {}
 
   int64_t scratch_bytes(int64_t batch, int threads) const override {
     return static_cast<int64_t>(gemm_scratch_floats(rows_.at(batch), n_, k_, threads) * sizeof(float));
@@ -61,8 +69,14 @@ class LinearStep : public Step {
 class PatchEmbedStep : public Step {
  public:
   PatchEmbedStep(const Graph& graph, const Node& node)
-      : x_(node.input(0)), weight_(node.input(1)), bias_(node.input(2)), table_(node.input(3)), y_(node.outputs[0]),
-        n_(node.integer("packed_n", 0)), prefix_(node.integer("prefix", 0)), images_(extent(graph, x_, 0)) {
+      : x_(node.input(0)),
+        weight_(node.input(1)),
+        bias_(node.input(2)),
+        table_(node.input(3)),
+        y_(node.outputs[0]),
+        n_(node.integer("packed_n", 0)),
+        prefix_(node.integer("prefix", 0)),
+        images_(extent(graph, x_, 0)) {
     const auto kernel = node.integers("kernel_shape");
     image_.batch = 1;
     image_.channels = extent(graph, x_, 1).fixed;
@@ -75,7 +89,8 @@ class PatchEmbedStep : public Step {
   }
 
   int64_t scratch_bytes(int64_t, int threads) const override {
-    return static_cast<int64_t>((gather_floats() + gemm_scratch_floats(patches_, n_, k_, threads)) * sizeof(float));
+    return static_cast<int64_t>((gather_floats() + gemm_scratch_floats(patches_, n_, k_, threads)) *
+                                sizeof(float));
   }
 
   // Image by image, so that the gathered patches stay in the cache.
@@ -117,7 +132,8 @@ class PatchEmbedStep : public Step {
   int64_t patches_ = 0, k_ = 0;
 };
 
-// A weight that prepare_* has laid out must fit the node; one that is still as imported is checked by shape inference.
+// A weight that prepare_* has laid out must fit the node; one that is still as imported is checked by shape
+// inference.
 std::string refuse_packed(const Graph& graph, const Node& node, int64_t k) {
   if (!graph.is_constant(node.input(1)) || graph.value(node.input(1)).dtype != DType::kF32)
     return "weight is not a float32 constant";

@@ -4,18 +4,24 @@
 namespace vitrail::cpu {
 namespace {
 
-// MatMul of two activations [.., M, K] × [.., K, N] with equal outer extents: packs the right side, then multiplies.
+// MatMul of two activations [.., M, K] × [.., K, N] with equal outer extents: packs the right side, then
+// multiplies.
 class MatMulStep : public Step {
  public:
   MatMulStep(const Graph& graph, const Node& node)
-      : a_(node.input(0)), b_(node.input(1)), y_(node.outputs[0]), m_(extent(graph, a_, -2).fixed),
-        k_(extent(graph, a_, -1).fixed), n_(extent(graph, b_, -1).fixed) {
+      : a_(node.input(0)),
+        b_(node.input(1)),
+        y_(node.outputs[0]),
+        m_(extent(graph, a_, -2).fixed),
+        k_(extent(graph, a_, -1).fixed),
+        n_(extent(graph, b_, -1).fixed) {
     const SymShape& shape = *graph.value(a_).shape;
     outer_ = *element_count(SymShape(shape.begin(), shape.end() - 2));
   }
 
   int64_t scratch_bytes(int64_t, int threads) const override {
-    return static_cast<int64_t>((packed_floats(k_, n_) + gemm_scratch_floats(m_, n_, k_, threads)) * sizeof(float));
+    return static_cast<int64_t>((packed_floats(k_, n_) + gemm_scratch_floats(m_, n_, k_, threads)) *
+                                sizeof(float));
   }
 
   Status run(const RunState& s) const override {

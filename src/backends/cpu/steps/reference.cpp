@@ -20,10 +20,12 @@ class ReferenceStep : public Step {
   Status run(const RunState& s) const override {
     std::vector<Tensor> tensors;
     for (const Operand& o : inputs_)
-      tensors.push_back(o.id == kNoValue ? Tensor()
-                                         : Tensor(o.dtype, at_batch(o.shape, s.batch), s.data<std::byte>(o.id), nullptr));
+      tensors.push_back(o.id == kNoValue
+                            ? Tensor()
+                            : Tensor(o.dtype, at_batch(o.shape, s.batch), s.data<std::byte>(o.id), nullptr));
     std::vector<const Tensor*> pointers;
-    for (size_t i = 0; i < tensors.size(); ++i) pointers.push_back(inputs_[i].id == kNoValue ? nullptr : &tensors[i]);
+    for (size_t i = 0; i < tensors.size(); ++i)
+      pointers.push_back(inputs_[i].id == kNoValue ? nullptr : &tensors[i]);
     VTL_ASSIGN(const std::vector<Tensor> results, evaluate_node(node_, pointers, &s.pool));
     for (size_t i = 0; i < outputs_.size(); ++i) {
       const Operand& o = outputs_[i];
@@ -31,7 +33,8 @@ class ReferenceStep : public Step {
       const Shape expected = at_batch(o.shape, s.batch);
       if (i >= results.size() || results[i].shape() != expected || results[i].dtype() != o.dtype)
         return internal_error("layer '{}': the reference made {}, planned was {}", node_.name,
-                              i < results.size() ? to_string(results[i].shape()) : "nothing", to_string(expected));
+                              i < results.size() ? to_string(results[i].shape()) : "nothing",
+                              to_string(expected));
       std::memcpy(s.data<std::byte>(o.id), results[i].data(), results[i].bytes());
     }
     return {};

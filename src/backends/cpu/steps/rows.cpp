@@ -16,11 +16,16 @@ bool is_last_axis(const Graph& graph, const Node& node) {
 class LayerNormStep : public Step {
  public:
   LayerNormStep(const Graph& graph, const Node& node)
-      : x_(node.input(0)), scale_(node.input(1)), bias_(node.input(2)), y_(node.outputs[0]), rows_(rows_of(graph, x_)),
-        cols_(extent(graph, x_, -1).fixed), epsilon_(node.real("epsilon", 1e-5f)) {}
+      : x_(node.input(0)),
+        scale_(node.input(1)),
+        bias_(node.input(2)),
+        y_(node.outputs[0]),
+        rows_(rows_of(graph, x_)),
+        cols_(extent(graph, x_, -1).fixed),
+        epsilon_(node.real("epsilon", 1e-5f)) {}
   Status run(const RunState& s) const override {
-    layer_norm(s.kernels, s.pool, s.data(x_), s.data(scale_), s.data(bias_), epsilon_, rows_.at(s.batch), cols_,
-               s.data(y_));
+    layer_norm(s.kernels, s.pool, s.data(x_), s.data(scale_), s.data(bias_), epsilon_, rows_.at(s.batch),
+               cols_, s.data(y_));
     return {};
   }
 
@@ -34,7 +39,10 @@ class LayerNormStep : public Step {
 class SoftmaxStep : public Step {
  public:
   SoftmaxStep(const Graph& graph, const Node& node)
-      : x_(node.input(0)), y_(node.outputs[0]), rows_(rows_of(graph, x_)), cols_(extent(graph, x_, -1).fixed) {}
+      : x_(node.input(0)),
+        y_(node.outputs[0]),
+        rows_(rows_of(graph, x_)),
+        cols_(extent(graph, x_, -1).fixed) {}
   Status run(const RunState& s) const override {
     softmax(s.kernels, s.pool, s.data(x_), rows_.at(s.batch), cols_, s.data(y_));
     return {};
@@ -56,7 +64,8 @@ std::optional<size_t> mean_axis(const Graph& graph, const Node& node) {
   return axis >= 0 && axis < rank ? std::optional(static_cast<size_t>(axis)) : std::nullopt;
 }
 
-// Mean over an axis, x seen as [outer, length, inner]: mean pooling. Each output is one chain of additions in order.
+// Mean over an axis, x seen as [outer, length, inner]: mean pooling. Each output is one chain of additions in
+// order.
 class MeanStep : public Step {
  public:
   MeanStep(const Graph& graph, const Node& node) : x_(node.input(0)), y_(node.outputs[0]) {

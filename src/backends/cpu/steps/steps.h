@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The makers behind the rows of kernel_list.cpp. refuse_* is asked first; prepare_* and make_* may then rely on it.
+// The makers behind the rows of kernel_list.cpp. refuse_* is asked first; prepare_* and make_* may then rely
+// on it.
 #pragma once
 
 #include <memory>

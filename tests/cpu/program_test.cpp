@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "../passes/graph_builder.h"
+#include "backends/cpu/backend.h"
+
+namespace {
+std::atomic<int64_t> allocations{0};
+}
+
+// Counts every allocation of this program, on whatever thread.
+void* operator new(size_t size) {
+  ++allocations;
+  if (void* p = std::malloc(size)) return p;
+  throw std::bad_alloc();
+}
+void* operator new(size_t size, std::align_val_t alignment) {
+  ++allocations;
+  const auto a = static_cast<size_t>(alignment);
+  if (void* p = std::aligned_alloc(a, (size + a - 1) / a * a)) return p;
+  throw std::bad_alloc();
+}
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete(void* p, size_t) noexcept { std::free(p); }
+void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+void operator delete(void* p, size_t, std::align_val_t) noexcept { std::free(p); }
+
+namespace vitrail::testing {
+namespace {
+
+// One transformer block with all of its kernels.
+GraphBuilder block() {
+  GraphBuilder b;
+  const ValueId image = b.input("x", {kN, 3_d, 8_d, 8_d});
+  const ValueId x =
+      b.node(Op::PatchEmbed, {image, b.weight({16, 3, 4, 4}), b.weight({16}, 2), b.weight({5, 16}, 3)},
+             {{"kernel_shape", Ints{4, 4}},
+              {"strides", Ints{4, 4}},
+              {"out_channels", int64_t{16}},
+              {"prefix", int64_t{1}}});
+  const ValueId n = b.node(Op::LayerNormalization, {x, b.weight({16}), b.weight({16}, 2)});
+  const ValueId qkv = b.node(Op::Linear, {n, b.weight({16, 48}), b.weight({48}, 2)});
+  const ValueId a = b.node(Op::MultiHeadAttention, {qkv, qkv, qkv},
+                           {{"heads", int64_t{2}},
+                            {"head_dim", int64_t{8}},
+                            {"k_offset", int64_t{16}},
+                            {"v_offset", int64_t{32}},
+                            {"scale", 0.3f}});
+  const ValueId y = b.node(Op::Linear, {a, b.weight({16, 16}), b.weight({16}, 2), x});
+  const ValueId h =
+      b.node(Op::Linear, {y, b.weight({16, 64}), b.weight({64}, 2)}, {{"activation", std::string("gelu")}});
+  const ValueId z = b.node(Op::Linear, {h, b.weight({64, 16}), b.weight({16}, 2), y});
+  b.output(b.node(Op::Gather, {z, b.integer(0)}, {{"axis", int64_t{1}}}));
+  return b;
+}
+
+std::shared_ptr<const Program> load(Graph graph) {
+  EXPECT_TRUE(infer_shapes(graph).ok());
+  const auto backend = make_cpu_backend();
+  EXPECT_TRUE(backend->compile(graph, {}).ok());
+  auto program = backend->load(std::make_shared<const Graph>(std::move(graph)), {});
+  EXPECT_TRUE(program.ok()) << program.status().message();
+  return std::move(program).value();
+}
+
+TEST(CpuProgram, AllocatesNothingOnceABatchSizeHasRun) {
+  const auto program = load(block().graph);
+  const auto context = program->create_context({.max_batch = 4, .threads = 2});
+  ASSERT_TRUE(context.ok());
+  Tensor x(DType::kF32, {4, 3, 8, 8}), y(DType::kF32, {4, 16});
+  const auto run = [&](int64_t batch) {
+    const TensorView in{DType::kF32, {batch, 3, 8, 8}, x.data()};
+    const MutableTensorView out{DType::kF32, {batch, 16}, y.mutable_data()};
+    const int64_t before = allocations;
+    EXPECT_TRUE((*context)->run(batch, {&in, 1}, {&out, 1}, nullptr).ok());
+    return allocations - before;
+  };
+  EXPECT_GT(run(4) + run(1), 0);  // the counter counts
+  for (int64_t batch : {1, 4, 1, 4}) EXPECT_EQ(run(batch), 0) << "batch " << batch;
+}
+
+TEST(CpuProgram, WorkspaceIsAHardCapAndTheErrorNamesWhatWorks) {
+  const auto program = load(block().graph);
+  const auto plan = program->plan(4, 2);
+  ASSERT_TRUE(plan.ok());
+  EXPECT_LT(plan->arena_bytes, plan->unshared_bytes);
+  EXPECT_TRUE(program->create_context({.max_batch = 4, .workspace_bytes = plan->total(), .threads = 2}).ok());
+  const auto small =
+      program->create_context({.max_batch = 4, .workspace_bytes = plan->total() - 1, .threads = 2});
+  ASSERT_FALSE(small.ok());
+  EXPECT_EQ(small.status().code(), Code::kResource);
+  EXPECT_NE(small.status().message().find(std::to_string(plan->total())), std::string::npos);
+}
+
+TEST(CpuProgram, RowsDoNotDependOnTheirBatchOrThreads) {
+  const auto program = load(block().graph);
+  Tensor x(DType::kF32, {4, 3, 8, 8});
+  for (size_t i = 0; i < x.as<float>().size(); ++i)
+    x.as_mutable<float>()[i] = std::sin(static_cast<float>(i));
+  Tensor together(DType::kF32, {4, 16});
+  {
+    const auto context = program->create_context({.max_batch = 4, .threads = 3});
+    const TensorView in = x.view();
+    const MutableTensorView out = together.mutable_view();
+    ASSERT_TRUE((*context)->run(4, {&in, 1}, {&out, 1}, nullptr).ok());
+  }
+  const auto context = program->create_context({.max_batch = 1, .threads = 1});
+  for (int64_t row = 0; row < 4; ++row) {
+    Tensor alone(DType::kF32, {1, 16});
+    const TensorView in{DType::kF32, {1, 3, 8, 8}, x.as<float>().data() + row * 192};
+    const MutableTensorView out = alone.mutable_view();
+    ASSERT_TRUE((*context)->run(1, {&in, 1}, {&out, 1}, nullptr).ok());
+    for (size_t i = 0; i < 16; ++i)
+      EXPECT_EQ(alone.as<float>()[i], together.as<float>()[static_cast<size_t>(row) * 16 + i]);
+  }
+}
+
+TEST(CpuProgram, AGraphThatNamesNoKernelIsAnError) {
+  GraphBuilder b = block();
+  ASSERT_TRUE(infer_shapes(b.graph).ok());
+  const auto program = make_cpu_backend()->load(std::make_shared<const Graph>(b.graph), {});
+  ASSERT_FALSE(program.ok());
+  EXPECT_NE(program.status().message().find("rebuild"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace vitrail::testing

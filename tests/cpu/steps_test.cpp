@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every kernel of the CPU backend's list, behind its node, against the reference backend: all ISAs, two batch
+// sizes.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+#include <set>
+
+#include "../passes/graph_builder.h"
+#include "backends/cpu/backend.h"
+#include "backends/cpu/isa.h"
+#include "backends/cpu/step.h"
+#include "backends/reference/run.h"
+
+namespace vitrail::testing {
+namespace {
+
+std::vector<NamedTensor> random_inputs(const Graph& graph, int64_t batch) {
+  std::mt19937 random(3);
+  std::normal_distribution<float> normal;
+  std::vector<NamedTensor> inputs;
+  for (ValueId id : graph.inputs) {
+    Tensor t(DType::kF32, at_batch(*graph.value(id).shape, batch));
+    for (float& v : t.as_mutable<float>()) v = normal(random);
+    inputs.push_back({graph.value(id).name, t});
+  }
+  return inputs;
+}
+
+std::set<std::string> tested_kernels;  // "<op> <kernel>"
+
+// Compiles for the CPU, expects `kernel` for the last node, and compares the output with the reference's.
+void expect_kernel(GraphBuilder b, const std::string& kernel, const std::string& output = "") {
+  b.output(b.graph.nodes.back().outputs[0], output);
+  ASSERT_TRUE(infer_shapes(b.graph).ok()) << infer_shapes(b.graph).message();
+  const auto backend = make_cpu_backend();
+  Graph compiled = b.graph;
+  const auto reports = backend->compile(compiled, {});
+  ASSERT_TRUE(reports.ok()) << reports.status().message();
+  ASSERT_EQ(reports->back().kernel, kernel)
+      << (reports->back().refused.empty() ? "" : reports->back().refused[0].reason);
+  tested_kernels.insert(reports->back().op + " " + kernel);
+  for (cpu::Isa isa : cpu::all_isas()) {
+    if (!cpu::isa_supported(isa)) continue;
+    const auto program =
+        backend->load(std::make_shared<const Graph>(compiled), {std::string(cpu::isa_name(isa))});
+    ASSERT_TRUE(program.ok()) << program.status().message();
+    const auto context = (*program)->create_context({.max_batch = 3, .threads = 2});
+    ASSERT_TRUE(context.ok()) << context.status().message();
+    for (int64_t batch : {3, 1}) {
+      const auto inputs = random_inputs(b.graph, batch);
+      const auto want = run_graph(b.graph, inputs);
+      ASSERT_TRUE(want.ok()) << want.status().message();
+      const Tensor& expected = want->begin()->second;
+      Tensor got(expected.dtype(), expected.shape());
+      std::vector<TensorView> views;
+      for (const NamedTensor& t : inputs) views.push_back(t.tensor.view());
+      const MutableTensorView out = got.mutable_view();
+      const Status status = (*context)->run(batch, views, {&out, 1}, nullptr);
+      ASSERT_TRUE(status.ok()) << status.message();
+      for (int64_t i = 0; i < expected.count(); ++i) {
+        const auto k = static_cast<size_t>(i);
+        ASSERT_NEAR(got.as<float>()[k], expected.as<float>()[k],
+                    2e-5 * (1 + std::abs(expected.as<float>()[k])))
+            << kernel << " on " << cpu::isa_name(isa) << ", batch " << batch << ", element " << i;
+      }
+    }
+  }
+}
+
+TEST(CpuSteps, Linear) {
+  for (const char* activation :
+       {"none", "relu", "gelu", "gelu_tanh", "gelu_quick", "silu", "sigmoid", "tanh"}) {
+    GraphBuilder b;
+    const ValueId x = b.input("x", {kN, 7_d, 20_d}), r = b.input("r", {kN, 7_d, 33_d});
+    b.node(Op::Linear, {x, b.weight({20, 33}), b.weight({33}, 2), r},
+           {{"activation", std::string(activation)}});
+    expect_kernel(b, "gemm_f32");
+  }
+  GraphBuilder bare;
+  bare.node(Op::Linear, {bare.input("x", {kN, 20_d}), bare.weight({20, 5})});
+  expect_kernel(bare, "gemm_f32");
+}
+
+TEST(CpuSteps, PatchEmbedWithAndWithoutTable) {
+  for (bool table : {false, true}) {
+    GraphBuilder b;
+    std::vector<ValueId> inputs{b.input("x", {kN, 3_d, 8_d, 12_d}), b.weight({18, 3, 4, 4}),
+                                b.weight({18}, 2)};
+    if (table) inputs.push_back(b.weight({8, 18}, 3));
+    b.node(Op::PatchEmbed, inputs,
+           {{"kernel_shape", Ints{4, 4}},
+            {"strides", Ints{4, 4}},
+            {"out_channels", int64_t{18}},
+            {"prefix", int64_t{table ? 2 : 0}}});
+    expect_kernel(b, "patch_gemm_f32");
+  }
+}
+
+TEST(CpuSteps, AttentionPackedSeparateAndMasked) {
+  const Attributes attributes{{"heads", int64_t{2}}, {"head_dim", int64_t{8}}, {"scale", 0.35f}};
+  GraphBuilder packed;
+  Attributes offsets = attributes;
+  offsets["k_offset"] = int64_t{16};
+  offsets["v_offset"] = int64_t{32};
+  const ValueId qkv = packed.input("qkv", {kN, 9_d, 48_d});
+  packed.node(Op::MultiHeadAttention, {qkv, qkv, qkv}, offsets);
+  expect_kernel(packed, "attention_f32");
+  for (const SymShape& mask :
+       {SymShape{kN, 2_d, 5_d, 9_d}, {kN, 1_d, 1_d, 9_d}, {2_d, 5_d, 9_d}, {1_d, 2_d, 1_d, 9_d}, {9_d}}) {
+    GraphBuilder b;
+    b.node(Op::MultiHeadAttention,
+           {b.input("q", {kN, 5_d, 16_d}), b.input("k", {kN, 9_d, 16_d}), b.input("v", {kN, 9_d, 16_d}),
+            b.input("m", mask)},
+           attributes);
+    expect_kernel(b, "attention_f32");
+  }
+}
+
+TEST(CpuSteps, Rows) {
+  GraphBuilder norm;
+  norm.node(Op::LayerNormalization,
+            {norm.input("x", {kN, 5_d, 37_d}), norm.weight({37}), norm.weight({37}, 2)},
+            {{"epsilon", 1e-6f}});
+  expect_kernel(norm, "layer_norm_f32");
+  GraphBuilder softmax;
+  softmax.node(Op::Softmax, {softmax.input("x", {kN, 5_d, 37_d})}, {{"axis", int64_t{-1}}});
+  expect_kernel(softmax, "softmax_f32");
+  for (int64_t axis : {1, 2, -1}) {
+    GraphBuilder mean;
+    mean.node(Op::ReduceMean, {mean.input("x", {kN, 5_d, 37_d}), mean.ints({axis})},
+              {{"keepdims", int64_t{axis == 1}}});
+    expect_kernel(mean, "mean_f32");
+  }
+  GraphBuilder product;
+  product.node(Op::MatMul,
+               {product.input("a", {kN, 2_d, 5_d, 7_d}), product.input("b", {kN, 2_d, 7_d, 19_d})});
+  expect_kernel(product, "batched_gemm_f32");
+}
+
+TEST(CpuSteps, Convolutions) {
+  for (int64_t group : {1, 2}) {
+    GraphBuilder b;
+    b.node(Op::Conv, {b.input("x", {kN, 4_d, 9_d, 7_d}), b.weight({6, 4 / group, 3, 3}), b.weight({6}, 2)},
+           {{"pads", Ints{1, 1, 1, 1}}, {"strides", Ints{2, 1}}, {"group", group}});
+    expect_kernel(b, "conv_f32");
+  }
+  GraphBuilder up;
+  up.node(Op::ConvTranspose, {up.input("x", {kN, 4_d, 5_d, 6_d}), up.weight({4, 3, 4, 4}), up.weight({3}, 2)},
+          {{"pads", Ints{1, 1, 1, 1}}, {"strides", Ints{2, 2}}});
+  expect_kernel(up, "conv_transpose_f32");
+  for (const char* mode : {"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"}) {
+    GraphBuilder b;
+    b.node(Op::Resize, {b.input("x", {kN, 2_d, 4_d, 5_d}), kNoValue, kNoValue, b.ints({11, 9})},
+           {{"mode", std::string("linear")},
+            {"coordinate_transformation_mode", std::string(mode)},
+            {"axes", Ints{2, 3}}});
+    expect_kernel(b, "resize_linear_f32");
+  }
+}
+
+TEST(CpuSteps, Unary) {
+  for (Op op :
+       {Op::Relu, Op::Gelu, Op::Sigmoid, Op::Tanh, Op::Erf, Op::Exp, Op::Abs, Op::Neg, Op::Reciprocal}) {
+    GraphBuilder b;
+    b.node(op, {b.input("x", {kN, 5_d, 7_d})});
+    expect_kernel(b, "unary_f32");
+  }
+  GraphBuilder root;
+  root.node(Op::Sqrt, {root.node(Op::Abs, {root.input("x", {kN, 7_d})})});
+  expect_kernel(root, "unary_f32");
+}
+
+TEST(CpuSteps, BinaryWithEveryBroadcast) {
+  for (Op op : {Op::Add, Op::Sub, Op::Mul, Op::Div})
+    for (const SymShape& other : {SymShape{kN, 5_d, 7_d}, {7_d}, {1_d, 5_d, 7_d}, {kN, 5_d, 1_d}, {}, {1_d}})
+      for (bool swapped : {false, true}) {
+        GraphBuilder b;
+        const ValueId x = b.node(Op::Exp, {b.input("x", {kN, 5_d, 7_d})}),
+                      y = b.node(Op::Exp, {b.input("y", other)});
+        b.node(op, swapped ? std::vector{y, x} : std::vector{x, y});
+        expect_kernel(b, "binary_f32");
+      }
+  GraphBuilder middle;
+  middle.node(Op::Add, {middle.input("x", {kN, 5_d, 7_d}), middle.input("y", {kN, 1_d, 7_d})});
+  expect_kernel(middle, "reference");
+}
+
+TEST(CpuSteps, Copies) {
+  for (const Ints& perm : {Ints{0, 2, 1, 3}, {1, 0, 3, 2}, {3, 2, 1, 0}}) {
+    GraphBuilder b;
+    b.node(Op::Transpose, {b.input("x", {kN, 3_d, 4_d, 5_d})}, {{"perm", perm}});
+    expect_kernel(b, "copy");
+  }
+  GraphBuilder concat;
+  concat.node(Op::Concat, {concat.input("x", {kN, 2_d, 5_d}), concat.input("y", {kN, 3_d, 5_d})},
+              {{"axis", int64_t{1}}});
+  expect_kernel(concat, "copy");
+  GraphBuilder split;
+  split.nodes(Op::Split, {split.input("x", {kN, 6_d, 5_d}), split.ints({2, 4})}, 2, {{"axis", int64_t{1}}});
+  expect_kernel(split, "copy");
+  for (int64_t step : {1, 2}) {
+    GraphBuilder b;
+    b.node(Op::Slice, {b.input("x", {kN, 9_d, 5_d}), b.ints({-8, 1}), b.ints({100, 4}), b.ints({1, 2}),
+                       b.ints({step, 1})});
+    expect_kernel(b, "copy");
+  }
+  for (int64_t index : {0, 3, -1}) {
+    GraphBuilder b;
+    b.node(Op::Gather, {b.input("x", {kN, 4_d, 5_d}), b.integer(index)}, {{"axis", int64_t{1}}});
+    expect_kernel(b, "copy");
+  }
+  GraphBuilder one;
+  one.node(Op::Gather, {one.input("x", {kN, 4_d, 5_d}), one.ints({2})}, {{"axis", int64_t{1}}});
+  expect_kernel(one, "copy");
+  GraphBuilder expand;
+  expand.node(Op::Expand, {expand.input("x", {kN, 1_d, 5_d}), expand.ints({1, 4, 5})});
+  expect_kernel(expand, "copy");
+}
+
+// Views share memory: a view of an input, of a constant and of an intermediate value, each as a graph output.
+TEST(CpuSteps, ViewsAsOutputs) {
+  GraphBuilder of_input;
+  of_input.node(Op::Reshape, {of_input.input("x", {kN, 4_d, 5_d}), of_input.ints({-1, 20})});
+  expect_kernel(of_input, "view");
+  GraphBuilder of_value;
+  const ValueId y = of_value.node(Op::Relu, {of_value.input("x", {kN, 4_d, 5_d})});
+  of_value.node(Op::Reshape, {y, of_value.ints({-1, 20})});
+  expect_kernel(of_value, "view");
+}
+
+TEST(CpuSteps, LeftoverOperatorsRunOnTheReferenceLoops) {
+  GraphBuilder b;
+  b.node(Op::Pow, {b.node(Op::Abs, {b.input("x", {kN, 5_d})}), b.real(1.5f)});
+  expect_kernel(b, "reference");
+}
+
+// A new row of the kernel list needs a test above.
+TEST(CpuSteps, ZEveryKernelOfTheListWasTested) {
+  if (tested_kernels.size() < 10) GTEST_SKIP() << "needs the other tests of this program in the same process";
+  for (const auto& entry : cpu::entries()) {
+    const std::string key = std::string(op_name(entry.op)) + " " + std::string(entry.name);
+    const bool rewritten = entry.op == Op::Flatten || entry.op == Op::Squeeze || entry.op == Op::Unsqueeze ||
+                           entry.op == Op::Identity;
+    EXPECT_TRUE(rewritten || tested_kernels.contains(key)) << key << " has no test here";
+  }
+}
+
+}  // namespace
+}  // namespace vitrail::testing
