@@ -21,7 +21,9 @@ class Observer {
   virtual ~Observer() = default;
   // Whether on_value is wanted at all; values may be dropped right after the call.
   virtual bool wants_values() const { return false; }
-  // A value that has just been computed. Its memory is reused by later layers: copy what is to be kept.
+  // A value that has just been computed. A backend may run a batch in slices: then the value comes once for
+  // each slice, in order, with the rows of that slice. Its memory is reused by later layers: copy what is to
+  // be kept.
   virtual void on_value(ValueId /*id*/, const TensorView& /*content*/) {}
   virtual bool wants_times() const { return false; }
   virtual void on_layer(size_t /*node*/, double /*microseconds*/) {}

@@ -20,11 +20,26 @@ class Tap : public Observer {
   void on_value(ValueId id, const TensorView& content) override {
     const std::string& name = graph_.value(id).name;
     if (std::find(names_.begin(), names_.end(), name) == names_.end()) return;
-    Tensor copy(content.dtype, content.shape);
-    std::copy_n(static_cast<const std::byte*>(content.data), content.bytes(),
-                static_cast<std::byte*>(copy.mutable_data()));
-    kept.push_back({name, std::move(copy)});
+    const auto known =
+        std::find_if(kept.begin(), kept.end(), [&](const NamedTensor& t) { return t.name == name; });
+    if (known == kept.end())
+      kept.push_back({name, joined(Tensor(content.dtype, {}), content)});
+    else
+      known->tensor = joined(known->tensor, content);
   }
+
+  // The rows of `more` after those of `first`; `first` without axes stands for none.
+  static Tensor joined(const Tensor& first, const TensorView& more) {
+    Shape shape = more.shape;
+    const size_t before = first.rank() == 0 ? 0 : first.bytes();
+    if (before) shape[0] += first.dim(0);
+    Tensor all(more.dtype, shape);
+    auto* to = static_cast<std::byte*>(all.mutable_data());
+    std::copy_n(static_cast<const std::byte*>(first.data()), before, to);
+    std::copy_n(static_cast<const std::byte*>(more.data), more.bytes(), to + before);
+    return all;
+  }
+
   std::vector<NamedTensor> kept;
 
  private:

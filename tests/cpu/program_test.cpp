@@ -119,6 +119,41 @@ TEST(CpuProgram, RowsDoNotDependOnTheirBatchOrThreads) {
   }
 }
 
+// 4 MiB between the layers of one image: batches run image by image, in the memory of one.
+TEST(CpuProgram, LargeActivationsRunInSlices) {
+  GraphBuilder b;
+  const ValueId x = b.input("x", {kN, 512_d, 8_d});
+  const ValueId wide = b.node(Op::Linear, {x, b.weight({8, 2048})}, {{"activation", std::string("gelu")}});
+  b.output(b.node(Op::Linear, {wide, b.weight({2048, 8}, 2), kNoValue, x}));
+  const auto program = load(b.graph);
+  EXPECT_EQ(program->plan(5, 1)->total(), program->plan(1, 1)->total());
+  Tensor in(DType::kF32, {5, 512, 8}), together(DType::kF32, {5, 512, 8}), alone(DType::kF32, {1, 512, 8});
+  for (size_t i = 0; i < in.as<float>().size(); ++i)
+    in.as_mutable<float>()[i] = std::sin(static_cast<float>(i));
+  const auto context = program->create_context({.max_batch = 5, .threads = 2});
+  const TensorView all = in.view();
+  const MutableTensorView out = together.mutable_view();
+  ASSERT_TRUE((*context)->run(5, {&all, 1}, {&out, 1}, nullptr).ok());
+  for (int64_t row = 0; row < 5; ++row) {
+    const TensorView one{DType::kF32, {1, 512, 8}, in.as<float>().data() + row * 4096};
+    const MutableTensorView to = alone.mutable_view();
+    ASSERT_TRUE((*context)->run(1, {&one, 1}, {&to, 1}, nullptr).ok());
+    for (size_t i = 0; i < 4096; ++i)
+      ASSERT_EQ(alone.as<float>()[i], together.as<float>()[static_cast<size_t>(row) * 4096 + i])
+          << "row " << row;
+  }
+}
+
+// As large, but one layer looks across the batch: it must see all of it.
+TEST(CpuProgram, LayersThatMixRowsRunWhole) {
+  GraphBuilder b;
+  const ValueId wide = b.node(Op::Linear, {b.input("x", {kN, 512_d, 8_d}), b.weight({8, 2048})});
+  const ValueId turned = b.node(Op::Transpose, {wide}, {{"perm", Ints{1, 0, 2}}});
+  b.output(b.node(Op::Transpose, {turned}, {{"perm", Ints{1, 0, 2}}}));
+  const auto program = load(b.graph);
+  EXPECT_GT(program->plan(5, 1)->total(), 4 * program->plan(1, 1)->total());
+}
+
 TEST(CpuProgram, AGraphThatNamesNoKernelIsAnError) {
   GraphBuilder b = block();
   ASSERT_TRUE(infer_shapes(b.graph).ok());

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <map>
 
+#include "backends/cpu/slicing.h"
 #include "core/error.h"
 #include "runtime/memory_plan.h"
 
@@ -74,41 +75,67 @@ class CpuContext : public Context {
 
   Status run(int64_t batch, std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs,
              Observer* observer) override {
-    auto placed = placements_.find(batch);
-    if (placed == placements_.end()) {
-      VTL_ASSIGN(MemoryPlan plan, program_->plan(batch, pool_.threads()));
-      if (plan.arena_bytes > arena_bytes_ || plan.scratch_bytes > scratch_bytes_)
-        return resource_error("batch {} needs {} bytes, this context holds {}", batch, plan.total(),
-                              arena_bytes_ + scratch_bytes_);
-      placed = placements_.emplace(batch, std::move(plan.values)).first;
+    if (observer) layer_us_.assign(program_->steps_.size(), 0);
+    const int64_t slice = std::min(batch, program_->slice_);
+    for (int64_t first = 0; first < batch; first += slice) {
+      const Window window{batch, first, std::min(slice, batch - first)};
+      VTL_TRY(run_slice(window, inputs, outputs, observer));
     }
-    bind(placed->second, inputs, outputs);
-    const RunState state{kernels_for(program_->isa_), pool_, batch, buffers_.data(), scratch_.data()};
-    const Graph& graph = *program_->graph_;
-    for (size_t i = 0; i < program_->steps_.size(); ++i) {
-      const auto start =
-          observer ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
-      if (const Step* step = program_->steps_[i].get()) VTL_TRY(step->run(state));
-      if (!observer) continue;
-      if (observer->wants_times())
-        observer->on_layer(
-            i, std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count());
-      if (observer->wants_values())
-        for (ValueId id : graph.nodes[i].outputs)
-          if (id != kNoValue)
-            observer->on_value(id,
-                               {graph.value(id).dtype, at_batch(*graph.value(id).shape, batch), buffer(id)});
-    }
-    return copy_outputs(outputs);
+    if (observer && observer->wants_times())
+      for (size_t i = 0; i < layer_us_.size(); ++i) observer->on_layer(i, layer_us_[i]);
+    return {};
   }
 
  private:
   CpuContext(std::shared_ptr<const CpuProgram> program, const ContextOptions& options)
       : program_(std::move(program)), pool_(options.threads), buffers_(program_->graph_->values.size()) {}
 
+  // The images of the caller's batch that run now.
+  struct Window {
+    int64_t batch, first, images;
+    // Where they begin in a tensor of the whole batch.
+    template <class View>
+    std::byte* begin(const View& view) const {
+      auto* data = static_cast<std::byte*>(const_cast<void*>(static_cast<const void*>(view.data)));
+      return first == 0 ? data : data + static_cast<int64_t>(view.bytes()) / batch * first;
+    }
+  };
+
+  Status run_slice(const Window& window, std::span<const TensorView> inputs,
+                   std::span<const MutableTensorView> outputs, Observer* observer) {
+    auto placed = placements_.find(window.images);
+    if (placed == placements_.end()) {
+      VTL_ASSIGN(MemoryPlan plan, program_->plan(window.images, pool_.threads()));
+      if (plan.arena_bytes > arena_bytes_ || plan.scratch_bytes > scratch_bytes_)
+        return resource_error("batch {} needs {} bytes, this context holds {}", window.images, plan.total(),
+                              arena_bytes_ + scratch_bytes_);
+      placed = placements_.emplace(window.images, std::move(plan.values)).first;
+    }
+    bind(placed->second, window, inputs, outputs);
+    const RunState state{kernels_for(program_->isa_), pool_, window.images, buffers_.data(), scratch_.data()};
+    for (size_t i = 0; i < program_->steps_.size(); ++i) {
+      const auto start =
+          observer ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
+      if (const Step* step = program_->steps_[i].get()) VTL_TRY(step->run(state));
+      if (!observer) continue;
+      layer_us_[i] +=
+          std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
+      if (observer->wants_values()) show_values(program_->graph_->nodes[i], window.images, *observer);
+    }
+    copy_outputs(window, outputs);
+    return {};
+  }
+
+  void show_values(const Node& node, int64_t images, Observer& observer) const {
+    const Graph& graph = *program_->graph_;
+    for (ValueId id : node.outputs)
+      if (id != kNoValue)
+        observer.on_value(id, {graph.value(id).dtype, at_batch(*graph.value(id).shape, images), buffer(id)});
+  }
+
   std::byte* buffer(ValueId id) const { return buffers_[static_cast<size_t>(id)]; }
 
-  void bind(const std::vector<PlannedValue>& placed, std::span<const TensorView> inputs,
+  void bind(const std::vector<PlannedValue>& placed, const Window& window, std::span<const TensorView> inputs,
             std::span<const MutableTensorView> outputs) {
     for (const PlannedValue& p : placed) buffers_[static_cast<size_t>(p.value)] = arena_.data() + p.offset;
     for (size_t i = 0; i < buffers_.size(); ++i) {
@@ -118,9 +145,9 @@ class CpuContext : public Context {
       if (root.kind == CpuProgram::Root::kConstant)
         buffers_[i] = static_cast<std::byte*>(const_cast<void*>(owner.constant->data()));
       else if (root.kind == CpuProgram::Root::kInput)
-        buffers_[i] = static_cast<std::byte*>(const_cast<void*>(inputs[root.index].data));
+        buffers_[i] = window.begin(inputs[root.index]);
       else if (root.kind == CpuProgram::Root::kOutput)
-        buffers_[i] = static_cast<std::byte*>(outputs[root.index].data);
+        buffers_[i] = window.begin(outputs[root.index]);
     }
     for (size_t i = 0; i < buffers_.size(); ++i)
       if (program_->roots_[i].kind == CpuProgram::Root::kArena)
@@ -128,20 +155,24 @@ class CpuContext : public Context {
   }
 
   // Outputs that are inputs, constants, views of such, or the same value twice were not computed in place.
-  Status copy_outputs(std::span<const MutableTensorView> outputs) const {
+  void copy_outputs(const Window& window, std::span<const MutableTensorView> outputs) const {
     const Graph& graph = *program_->graph_;
-    for (size_t i = 0; i < outputs.size(); ++i)
-      if (const std::byte* from = buffer(graph.outputs[i]); from != outputs[i].data)
-        std::memcpy(outputs[i].data, from, outputs[i].bytes());
-    return {};
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      std::byte* to = window.begin(outputs[i]);
+      const size_t bytes =
+          outputs[i].bytes() / static_cast<size_t>(window.batch) * static_cast<size_t>(window.images);
+      if (const std::byte* from = buffer(graph.outputs[i]); from != to)
+        std::memcpy(to, from, window.images == window.batch ? outputs[i].bytes() : bytes);
+    }
   }
 
   std::shared_ptr<const CpuProgram> program_;
   ThreadPool pool_;
   Pages arena_, scratch_;
   int64_t arena_bytes_ = 0, scratch_bytes_ = 0;
-  std::vector<std::byte*> buffers_;  // by ValueId
-  std::map<int64_t, std::vector<PlannedValue>> placements_;
+  std::vector<std::byte*> buffers_;                          // by ValueId
+  std::map<int64_t, std::vector<PlannedValue>> placements_;  // by images in a slice
+  std::vector<double> layer_us_;                             // of the batch under way, for an observer
 };
 
 CpuProgram::CpuProgram(std::shared_ptr<const Graph> graph, Isa isa) : graph_(std::move(graph)), isa_(isa) {}
@@ -150,6 +181,7 @@ Result<std::shared_ptr<const Program>> CpuProgram::create(std::shared_ptr<const 
   auto program = std::shared_ptr<CpuProgram>(new CpuProgram(std::move(graph), isa));
   VTL_TRY(program->make_steps());
   program->find_roots();
+  program->slice_ = images_per_slice(*program->graph_);
   return std::shared_ptr<const Program>(std::move(program));
 }
 
@@ -201,6 +233,7 @@ void CpuProgram::find_roots() {
 }
 
 Result<MemoryPlan> CpuProgram::plan(int64_t batch, int threads) const {
+  batch = std::min(batch, slice_);
   std::map<ValueId, BufferRequest> requests;
   int64_t scratch = 0;
   for (size_t n = 0; n < graph_->nodes.size(); ++n) {

@@ -9,8 +9,9 @@
 
 namespace vitrail::cpu {
 
-// The loaded graph: one Step a node. Activations of one context live in one arena, placed by lifetime; a view
-// shares the memory of what it looks at; graph outputs are computed straight into the caller's memory.
+// The loaded graph: one Step a node. Large batches run in slices (slicing.h). Activations of one context live
+// in one arena, placed by lifetime; a view shares the memory of what it looks at; graph outputs are computed
+// straight into the caller's memory.
 class CpuProgram : public Program, public std::enable_shared_from_this<CpuProgram> {
  public:
   static Result<std::shared_ptr<const Program>> create(std::shared_ptr<const Graph> graph, Isa isa);
@@ -36,6 +37,7 @@ class CpuProgram : public Program, public std::enable_shared_from_this<CpuProgra
   Isa isa_;
   std::vector<std::unique_ptr<Step>> steps_;  // null where a node only looks at its input
   std::vector<Root> roots_;                   // by ValueId
+  int64_t slice_ = INT64_MAX;                 // images that run at a time
 };
 
 }  // namespace vitrail::cpu
