@@ -267,7 +267,7 @@ def main() -> int:
                 runs.setdefault(label, []).append(row)
                 print(f"{label:24} batch {batch:3}: {row['median_us'] / 1e3:9.2f} ms  {row['images_per_second']:7.1f} images/s  "
                       f"vitrail ×{row['vitrail_speed_up']:.2f}  {row['peak_rss_bytes'] / 2**20:6.0f} MiB", file=sys.stderr)
-    size = sum(f.stat().st_size for f in [args.model])
+    size = args.model.stat().st_size
     text = markdown(runs, args, size)
     print(text)
     if args.markdown:

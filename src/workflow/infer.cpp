@@ -50,16 +50,6 @@ Result<std::vector<std::string>> image_files(const std::vector<std::string>& pat
   return files;
 }
 
-Tensor row_of(const Tensor& tensor, int64_t row) {
-  Shape shape = tensor.shape();
-  const size_t bytes = tensor.bytes() / static_cast<size_t>(std::max<int64_t>(shape[0], 1));
-  shape[0] = 1;
-  Tensor out(tensor.dtype(), shape);
-  std::memcpy(out.mutable_data(),
-              static_cast<const std::byte*>(tensor.data()) + static_cast<size_t>(row) * bytes, bytes);
-  return out;
-}
-
 Result<OutputSummary> summarize_output(const NamedTensor& output) {
   VTL_ASSIGN(const std::vector<double> values, elements(output.tensor.view()));
   OutputSummary s{output.name, output.tensor.dtype(), output.tensor.shape(), 0, 0, 0};

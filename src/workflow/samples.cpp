@@ -20,17 +20,6 @@ namespace fs = std::filesystem;
 
 Shape sample_shape(const Graph& graph, ValueId id) { return at_batch(*graph.value(id).shape, 1); }
 
-// Row `row` of a tensor whose first extent counts samples.
-Tensor row_of(const Tensor& tensor, int64_t row) {
-  Shape shape = tensor.shape();
-  const size_t bytes = tensor.bytes() / static_cast<size_t>(shape[0]);
-  shape[0] = 1;
-  Tensor out(tensor.dtype(), shape);
-  std::memcpy(out.mutable_data(),
-              static_cast<const std::byte*>(tensor.data()) + static_cast<size_t>(row) * bytes, bytes);
-  return out;
-}
-
 struct InputFile {
   std::string path;
   int64_t row;
@@ -63,6 +52,16 @@ Result<int64_t> rows_in(const Graph& graph, const std::string& path) {
 }
 
 }  // namespace
+
+Tensor row_of(const Tensor& tensor, int64_t row) {
+  Shape shape = tensor.shape();
+  const size_t bytes = tensor.bytes() / static_cast<size_t>(std::max<int64_t>(shape[0], 1));
+  shape[0] = 1;
+  Tensor out(tensor.dtype(), shape);
+  std::memcpy(out.mutable_data(),
+              static_cast<const std::byte*>(tensor.data()) + static_cast<size_t>(row) * bytes, bytes);
+  return out;
+}
 
 Result<ValueId> image_input(const Graph& graph) {
   if (graph.inputs.size() == 1) {

@@ -15,6 +15,9 @@ namespace vitrail {
 // otherwise.
 Result<ValueId> image_input(const Graph& graph);
 
+// Row `row` of a tensor whose first extent counts samples, as a tensor of one row.
+Tensor row_of(const Tensor& tensor, int64_t row);
+
 // Decodes and prepares images as one batch [n, 3, height, width]. Errors name the file.
 Result<Tensor> image_batch(const std::vector<std::string>& files, const PreprocessContract& contract);
 
