@@ -10,6 +10,7 @@
 #include "passes/fuse_layer_norm.h"
 #include "passes/fuse_linear.h"
 #include "passes/fuse_patch_embed.h"
+#include "passes/select_rows.h"
 
 namespace vitrail {
 namespace {
@@ -20,7 +21,7 @@ struct Pass {
 };
 
 // Order matters: a layer scale must still find its Linear bare, and the epilogues must not swallow what
-// attention and patch embedding look for.
+// attention and patch embedding look for. Rows are selected last: the names of full values are gone after it.
 constexpr Pass kPasses[] = {
     {"fuse_layer_norm", fuse_layer_norm},
     {"fuse_gelu", fuse_gelu},
@@ -31,6 +32,7 @@ constexpr Pass kPasses[] = {
     {"merge_qkv", merge_qkv},
     {"fuse_patch_embed", fuse_patch_embed},
     {"fuse_epilogues", fuse_epilogues},
+    {"select_rows", select_rows},
 };
 
 }  // namespace

@@ -19,8 +19,8 @@ struct PassReport {
 Status simplify(Graph& graph, const Evaluator& evaluate);
 
 // Everything that all fast backends want on top of simplify(): LayerNorm, GELU, Linear with epilogues,
-// attention, patch embedding, batch norm, and the stages of the model. The reports name each pass and how
-// often it matched.
+// attention, patch embedding, batch norm, only the tokens that are read, and the stages of the model. The
+// reports name each pass and how often it matched.
 Result<ModelStructure> fuse(Graph& graph, std::vector<PassReport>* reports = nullptr);
 
 }  // namespace vitrail

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "passes/match.h"
+#include "passes/select_rows.h"
 
 namespace vitrail {
 namespace {
@@ -15,22 +16,32 @@ int64_t fixed_extent(const Graph& graph, ValueId id, size_t axis) {
 
 int64_t linear_width(const Graph& graph, const Node& linear) { return last_extent(graph, linear.outputs[0]); }
 
+bool selects_rows(const Node& node) { return node.op == Op::Slice && selection_of(node).has_value(); }
+
+// The value itself, or the full one when the branch and its addition are computed for some rows only.
+ValueId full_rows(const Graph& graph, const UseMap& uses, ValueId id) {
+  const int n = id == kNoValue ? -1 : uses.producer(id);
+  const Node* node = n < 0 ? nullptr : &graph.nodes[static_cast<size_t>(n)];
+  return node && selects_rows(*node) ? node->input(0) : id;
+}
+
 // The node that adds a branch ending in `id` to the stream: a Linear with a residual or a plain Add. Looks
-// through Reshape and Linear, which is all that stands between attention and its projection.
+// through Reshape, Linear and the selection of rows, which is all that stands between attention and its
+// projection.
 const Node* closing_addition(const Graph& graph, const UseMap& uses, ValueId id, ValueId* stream) {
   for (int depth = 0; depth < 6; ++depth) {
     if (uses.consumers(id).size() != 1) return nullptr;
     const Node& next = graph.nodes[static_cast<size_t>(uses.consumers(id)[0])];
     if (next.op == Op::Linear && next.input(3) != kNoValue && next.input(0) == id) {
-      *stream = next.input(3);
+      *stream = full_rows(graph, uses, next.input(3));
       return &next;
     }
     if (next.op == Op::Add) {
-      *stream = next.input(0) == id ? next.input(1) : next.input(0);
+      *stream = full_rows(graph, uses, next.input(0) == id ? next.input(1) : next.input(0));
       return &next;
     }
     if (next.op != Op::Linear && next.op != Op::Reshape && next.op != Op::Mul &&
-        next.op != Op::LayerNormalization)
+        next.op != Op::LayerNormalization && !selects_rows(next))
       return nullptr;
     id = next.outputs[0];
   }
@@ -41,9 +52,18 @@ const Node* closing_addition(const Graph& graph, const UseMap& uses, ValueId id,
 // Add.
 const Node* second_addition(const Graph& graph, const UseMap& uses, ValueId stream) {
   const Node* found = nullptr;
+  std::vector<int> readers;
   for (int n : uses.consumers(stream)) {
+    readers.push_back(n);
     const Node& node = graph.nodes[static_cast<size_t>(n)];
-    if ((node.op == Op::Linear && node.input(3) == stream) || node.op == Op::Add) found = &node;
+    if (!selects_rows(node)) continue;
+    const auto further = uses.consumers(node.outputs[0]);
+    readers.insert(readers.end(), further.begin(), further.end());
+  }
+  for (int n : readers) {
+    const Node& node = graph.nodes[static_cast<size_t>(n)];
+    if ((node.op == Op::Linear && full_rows(graph, uses, node.input(3)) == stream) || node.op == Op::Add)
+      found = &node;
   }
   return found;
 }
@@ -64,10 +84,15 @@ void mark_ancestors(Graph& graph, const UseMap& uses, ValueId id, const std::str
 void describe_head(const Graph& graph, ModelStructure& s) {
   if (s.pooling.empty()) s.pooling = "none";
   s.head = "none";
+  int64_t tokens = s.tokens;  // that reach the head
+  for (const Node& node : graph.nodes)
+    if (selects_rows(node) && fixed_extent(graph, node.input(0), 1) == s.tokens)
+      tokens = fixed_extent(graph, node.outputs[0], 1);
+  if (tokens == 1 && s.tokens > 1 && s.pooling == "none") s.pooling = "class token";
   for (const Node& node : graph.nodes) {
     if (node.stage != "head") continue;
     if (node.op == Op::Gather || node.op == Op::Slice) {
-      if (s.pooling == "none" && fixed_extent(graph, node.input(0), 1) == s.tokens &&
+      if (s.pooling == "none" && fixed_extent(graph, node.input(0), 1) == tokens &&
           (node.op == Op::Gather || fixed_extent(graph, node.outputs[0], 1) == 1))
         s.pooling = "class token";
     }

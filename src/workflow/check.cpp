@@ -6,6 +6,7 @@
 
 #include "backends/reference/backend.h"
 #include "core/error.h"
+#include "passes/select_rows.h"
 #include "workflow/open.h"
 #include "workflow/samples.h"
 
@@ -110,6 +111,30 @@ Result<SampleSource> samples_for(const CheckOptions& options, const Graph& graph
   return random_samples(graph, options.random);
 }
 
+// The ends of the engine's stages. Where the engine computes some rows of the model's value only, the
+// reference gets a Slice that makes the same rows under the same name.
+Result<std::vector<StagePoint>> stage_points(const Graph& engine, Graph& reference) {
+  Graph fused = engine;
+  std::vector<StagePoint> points;
+  for (const Stage& stage : recognise_structure(fused).stages) {
+    if (stage.output == kNoValue) continue;
+    const std::string& name = fused.value(stage.output).name;
+    points.push_back({stage.name, name});
+    const int maker = UseMap(fused).producer(stage.output);
+    const auto selection = maker < 0 ? std::nullopt : selection_of(fused.nodes[static_cast<size_t>(maker)]);
+    const ValueId full = selection ? reference.find(selection->value) : kNoValue;
+    // Without it verify() says that the reference does not give the value.
+    if (full == kNoValue || reference.find(name) != kNoValue || !reference.value(full).shape ||
+        reference.value(full).shape->size() != 3)
+      continue;
+    Node slice = slice_rows(reference, full, *selection);
+    reference.value(slice.outputs[0]).name = name;
+    reference.nodes.push_back(std::move(slice));
+  }
+  VTL_TRY(infer_shapes(reference));
+  return points;
+}
+
 // `count` of the samples, evenly spread.
 SampleSource spread(SampleSource all, int64_t count) {
   if (count >= all.count) return all;
@@ -127,6 +152,7 @@ Result<VerifyReport> check_engine(const std::string& engine_path, const std::str
   VTL_ASSIGN(const OpenedEngine opened, open_engine(engine_path, {options.isa, options.threads}));
   const EngineInfo& info = opened.engine->info;
   VTL_ASSIGN(ImportedModel model, import_model(model_path, options.model));
+  VTL_ASSIGN(const auto stages, stage_points(*opened.engine->graph, model.graph));
   const auto graph = std::make_shared<const Graph>(std::move(model.graph));
   const auto reference = make_reference_backend();
   VTL_ASSIGN(const auto reference_program, reference->load(graph, {}));
@@ -140,11 +166,6 @@ Result<VerifyReport> check_engine(const std::string& engine_path, const std::str
   const int64_t largest = *std::max_element(batches.begin(), batches.end());
   VTL_ASSIGN(auto got, Side::make(opened.engine->graph, opened.program, largest, options.threads));
   VTL_ASSIGN(auto want, Side::make(graph, reference_program, batches.front(), options.threads));
-
-  Graph fused = *opened.engine->graph;
-  std::vector<StagePoint> stages;
-  for (const Stage& stage : recognise_structure(fused).stages)
-    if (stage.output != kNoValue) stages.push_back({stage.name, fused.value(stage.output).name});
 
   VTL_ASSIGN(SampleSource samples, samples_for(options, *graph, info.preprocess));
   if (options.max_samples > 0) samples = spread(std::move(samples), options.max_samples);

@@ -36,9 +36,20 @@ def test_plain_vit_is_recognised_whole(vitrail, exports, name):
     assert (found["blocks"], found["heads"], found["head_dim"], found["width"], found["mlp_width"]) == (2, 2, 32, 64, 256)
     prefix = 5 if name.startswith("registers") else 1
     assert (found["tokens"], found["prefix_tokens"], found["pooling"], found["head"]) == (16 + prefix, prefix, "class token", "linear [10]")
-    # Patch embedding; norm, qkv, attention, projection, norm, two MLP layers a block; norm, pick, head.
-    assert len(report["layers"]) == 1 + 2 * 7 + 3
+    # Patch embedding; norm, qkv, attention, projection, norm, two MLP layers a block; the class token out of the last attention
+    # and of the stream beside it; norm, reshape, head.
+    assert len(report["layers"]) == 1 + 2 * 7 + 2 + 3
     assert not any(layer["kernel"] == "reference" for layer in report["layers"])
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_last_block_is_verified_on_the_rows_that_are_left(vitrail, exports, tmp_path, name):
+    engine = tmp_path / "e.vtl"
+    vitrail("build", exports / f"{name}.onnx", "-o", engine, "--profile", "1:1:2")
+    stages = vitrail.json("verify", engine, "--reference", exports / f"{name}.onnx", "--random", 2)["stages"]
+    assert [s["name"] for s in stages] == ["patch_embed", "block.0", "block.1", "head"]
+    tokens = 16 + (5 if name.startswith("registers") else 1)
+    assert [s["count"] for s in stages] == [2 * tokens * 64, 2 * tokens * 64, 2 * 64, 2 * 10]
 
 
 def test_reference_backend_builds_and_runs(vitrail, tiny, tmp_path):
