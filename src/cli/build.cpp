@@ -16,6 +16,7 @@ struct BuildFlags {
   std::vector<std::string> profiles;
   ModelFlags model_flags;
   ThreadFlag threads;
+  bool drop_fake_quantization = false;
   bool json = false;
 };
 
@@ -31,6 +32,7 @@ Status build(const BuildFlags& flags) {
   }
   options.backend = flags.backend;
   options.precision = flags.precision;
+  options.fuse.drop_fake_quantization = flags.drop_fake_quantization;
   options.progress = progress_bar(flags.json);
   VTL_ASSIGN(const BuildOutcome outcome, build_engine(flags.model, flags.output, options));
   const double seconds = static_cast<double>(steady_nanoseconds() - start) * 1e-9;
@@ -68,6 +70,8 @@ void add_build(CLI::App& app, Action& action) {
   verb->add_option("-o,--output", flags->output, "Engine file to write (.vtl)")->required();
   verb->add_option("--backend", flags->backend, "cpu or reference")->capture_default_str();
   verb->add_option("--precision", flags->precision, "fp32")->capture_default_str();
+  verb->add_flag("--drop-fake-quantization", flags->drop_fake_quantization,
+                 "Quantized models: leave out the rounding around float layers, so that they fuse");
   verb->add_option("--profile", flags->profiles, "Batch sizes MIN:OPT:MAX, may be repeated (default 1:8:64)");
   verb->add_option("--workspace", flags->workspace, "Hard cap on memory beyond the weights")
       ->capture_default_str();

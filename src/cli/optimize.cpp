@@ -63,6 +63,8 @@ void add_optimize(CLI::App& app, Action& action) {
       ->required();
   verb->add_option("--backend", flags->options.build.backend, "cpu or reference")->capture_default_str();
   verb->add_option("--precision", flags->options.build.precision, "fp32")->capture_default_str();
+  verb->add_flag("--drop-fake-quantization", flags->options.build.fuse.drop_fake_quantization,
+                 "Quantized models: leave out the rounding around float layers, so that they fuse");
   verb->add_option("--profile", flags->profiles, "Batch sizes MIN:OPT:MAX, may be repeated (default 1:8:64)");
   verb->add_option("--workspace", flags->workspace, "Hard cap on memory beyond the weights")
       ->capture_default_str();

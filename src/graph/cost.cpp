@@ -27,12 +27,20 @@ double kernel_macs(const Graph& graph, const Node& node, int64_t batch) {
   return shape && !shape->empty() ? weights / static_cast<double>((*shape)[0].at(batch)) : 0;
 }
 
+// The input that may hold integer weights.
+ValueId quantized_weight(const Node& node) {
+  return node.op == Op::DequantizeLinear  ? node.input(0)
+         : node.op == Op::QuantizedLinear ? node.input(1)
+                                          : kNoValue;
+}
+
 }  // namespace
 
 double flops(const Graph& graph, const Node& node, int64_t batch) {
   const double out = node.outputs.empty() ? 0 : count(graph, node.outputs[0], batch);
   switch (node.op) {
     case Op::Linear:
+    case Op::QuantizedLinear:
       return 2 * count(graph, node.input(0), batch) * extent(graph, node.outputs[0], 0, batch);
     case Op::Gemm:
     case Op::MatMul:
@@ -91,13 +99,15 @@ int64_t activation_bytes(const Graph& graph, const Node& node, int64_t batch) {
 int64_t parameter_count(const Graph& graph) {
   std::set<ValueId> seen;
   int64_t n = 0;
-  for (const Node& node : graph.nodes)
+  for (const Node& node : graph.nodes) {
+    const ValueId quantized = quantized_weight(node);
     for (ValueId id : node.inputs) {
       if (!graph.is_constant(id) || !seen.insert(id).second) continue;
       const DType t = graph.value(id).dtype;
-      if (t == DType::kF32 || t == DType::kF64 || t == DType::kF16 || t == DType::kBF16)
+      if (id == quantized || t == DType::kF32 || t == DType::kF64 || t == DType::kF16 || t == DType::kBF16)
         n += graph.constant(id).count();
     }
+  }
   return n;
 }
 

@@ -74,7 +74,9 @@ constexpr Table kTable = [] {
            Row{infer::layer_normalization, {LayerNormalization}},
            Row{infer::matmul, {MatMul}},
            Row{infer::softmax, {Softmax, LogSoftmax}},
-           Row{infer::linear, {Linear}},
+           Row{infer::quantize, {QuantizeLinear}},
+           Row{infer::dequantize, {DequantizeLinear}},
+           Row{infer::linear, {Linear, QuantizedLinear}},
            Row{infer::multi_head_attention, {MultiHeadAttention}},
            Row{infer::patch_embed, {PatchEmbed}},
        })

@@ -102,6 +102,8 @@ Status global_average_pool(Context&);
 Status layer_normalization(Context&);
 Status matmul(Context&);
 Status softmax(Context&);
+Status quantize(Context&);
+Status dequantize(Context&);
 Status linear(Context&);
 Status multi_head_attention(Context&);
 Status patch_embed(Context&);

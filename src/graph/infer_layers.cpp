@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "graph/infer_context.h"
+#include "graph/linear_inputs.h"
 
 namespace vitrail::infer {
 namespace {
@@ -90,7 +91,10 @@ Status batch_normalization(Context& c) {
 }
 
 Status linear(Context& c) {
-  if (!c.shape(0) || !c.shape(1)) return c.set(0, c.dtype(0), std::nullopt);
+  const bool quantized = c.node().op == Op::QuantizedLinear;
+  const size_t bias = bias_input(c.node()), residual = residual_input(c.node());
+  const DType dtype = quantized ? DType::kF32 : c.dtype(0);
+  if (!c.shape(0) || !c.shape(1)) return c.set(0, dtype, std::nullopt);
   SymShape out = *c.shape(0);
   if (out.empty()) return c.error("its input must not be a scalar");
   if (c.node().has("packed_n")) {  // the backend has laid out the weights its own way
@@ -101,12 +105,14 @@ Status linear(Context& c) {
     if (weights.size() != 2 || weights[0] != out.back())
       return c.error("its weights must have the shape [{},N]", to_string(out.back()));
     out.back() = weights[1];
-    if (c.shape(2) && *c.shape(2) != SymShape{weights[1]})
+    if (quantized && c.shape(2) && *c.shape(2) != SymShape{weights[1]})
+      return c.error("its scales must have the shape [{}]", to_string(weights[1]));
+    if (c.shape(bias) && *c.shape(bias) != SymShape{weights[1]})
       return c.error("its bias must have the shape [{}]", to_string(weights[1]));
   }
-  if (c.shape(3) && broadcast(out, *c.shape(3)) != out)
+  if (c.shape(residual) && broadcast(out, *c.shape(residual)) != out)
     return c.error("its residual does not broadcast to {}", to_string(out));
-  return c.set(0, c.dtype(0), std::move(out));
+  return c.set(0, dtype, std::move(out));
 }
 
 Status multi_head_attention(Context& c) {

@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "graph/edit.h"
 #include "graph/infer.h"
+#include "passes/quantized_weight.h"
 
 namespace vitrail {
 namespace {
@@ -42,7 +43,7 @@ std::optional<Tensor> tensor_of(const Value& v) {
 class Folder {
  public:
   Folder(Graph& graph, const Evaluator& evaluate)
-      : graph_(graph), evaluate_(evaluate), readers_(graph.values.size()) {
+      : graph_(graph), evaluate_(evaluate), uses_(graph), readers_(graph.values.size()) {
     for (const Node& node : graph.nodes)
       for (ValueId id : node.inputs)
         if (id != kNoValue) ++readers_[static_cast<size_t>(id)];
@@ -51,6 +52,7 @@ class Folder {
 
   // Whether the node's outputs are constants now.
   Result<bool> fold(const Node& node) {
+    if (keeps_integers(graph_, uses_, node)) return false;
     if (!from_integers(node)) {
       VTL_ASSIGN(const bool evaluated, from_constants(node));
       if (!evaluated) return false;
@@ -135,6 +137,7 @@ class Folder {
 
   Graph& graph_;
   const Evaluator& evaluate_;
+  UseMap uses_;
   std::vector<int> readers_;  // nodes and graph outputs that still need each value
   int64_t growth_left_ = kMaxGrowth;
 };

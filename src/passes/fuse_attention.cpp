@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "graph/edit.h"
+#include "graph/linear_inputs.h"
 #include "passes/strided_view.h"
 
 namespace vitrail {
@@ -181,9 +182,10 @@ class AttentionFuser {
 const Node* projection(const Graph& graph, const Matcher& match, const Node& attention, size_t input) {
   static constexpr const char* kOffsets[] = {"q_offset", "k_offset", "v_offset"};
   const ValueId id = attention.input(input);
-  const Node* linear = match.producer(id, Op::Linear);
-  if (!linear || !match.single_use(id) || linear->input(3) != kNoValue || linear->has("activation") ||
-      attention.integer(kOffsets[input], 0) != 0 || !graph.is_constant(linear->input(1)))
+  const Node* linear = match.producer(id);
+  if (!linear || !is_linear(*linear) || !match.single_use(id) || residual_of(*linear) != kNoValue ||
+      linear->has("activation") || attention.integer(kOffsets[input], 0) != 0 ||
+      !graph.is_constant(linear->input(1)))
     return nullptr;
   return linear;
 }
@@ -193,15 +195,21 @@ Tensor join_columns(std::span<const Tensor> parts) {
   int64_t width = 0;
   for (const Tensor& t : parts) width += t.shape().back();
   const int64_t rows = parts[0].rank() == 2 ? parts[0].dim(0) : 1;
-  Tensor out(DType::kF32, parts[0].rank() == 2 ? Shape{rows, width} : Shape{width});
-  auto* to = out.as_mutable<float>().data();
+  Tensor out(parts[0].dtype(), parts[0].rank() == 2 ? Shape{rows, width} : Shape{width});
+  auto* to = static_cast<std::byte*>(out.mutable_data());
   for (int64_t r = 0; r < rows; ++r)
     for (const Tensor& t : parts) {
-      const int64_t n = t.shape().back();
-      std::memcpy(to, t.as<float>().data() + r * n, static_cast<size_t>(n) * sizeof(float));
-      to += n;
+      const size_t bytes = static_cast<size_t>(t.shape().back()) * dtype_size(t.dtype());
+      std::memcpy(to, static_cast<const std::byte*>(t.data()) + static_cast<size_t>(r) * bytes, bytes);
+      to += bytes;
     }
   return out;
+}
+
+// Whether the products of two projections are those of one wider matrix.
+bool same_left_side(const Node& a, const Node& b) {
+  return a.op == b.op && a.input(0) == b.input(0) && a.real("x_scale", 1) == b.real("x_scale", 1) &&
+         a.integer("x_zero_point", 0) == b.integer("x_zero_point", 0);
 }
 
 }  // namespace
@@ -218,22 +226,26 @@ int merge_qkv(Graph& graph) {
     const Node* parts[3];
     for (size_t p = 0; p < 3; ++p) parts[p] = projection(graph, match, attention, p);
     if (!parts[0] || !parts[1] || !parts[2] || parts[0] == parts[1] ||
-        parts[0]->input(0) != parts[1]->input(0) || parts[0]->input(0) != parts[2]->input(0))
+        !same_left_side(*parts[0], *parts[1]) || !same_left_side(*parts[0], *parts[2]))
       continue;
-    std::vector<Tensor> weights, biases;
+    std::vector<Tensor> weights, scales, biases;
     std::vector<int64_t> offsets{0};
     bool any_bias = false;
     for (const Node* p : parts) {
       weights.push_back(graph.constant(p->input(1)));
       const int64_t n = weights.back().dim(1);
       offsets.push_back(offsets.back() + n);
-      any_bias |= p->input(2) != kNoValue;
-      biases.push_back(p->input(2) == kNoValue ? Tensor(DType::kF32, {n}) : graph.constant(p->input(2)));
+      if (p->op == Op::QuantizedLinear) scales.push_back(graph.constant(p->input(2)));
+      any_bias |= bias_of(*p) != kNoValue;
+      biases.push_back(bias_of(*p) == kNoValue ? Tensor(DType::kF32, {n}) : graph.constant(bias_of(*p)));
     }
     Node linear;
-    linear.op = Op::Linear;
+    linear.op = parts[0]->op;
+    linear.attributes = parts[0]->attributes;
     linear.name = attention.name + ".qkv";
     linear.inputs = {parts[0]->input(0), add_weight(graph, linear.name + ".weight", join_columns(weights))};
+    if (!scales.empty())
+      linear.inputs.push_back(add_weight(graph, linear.name + ".scale", join_columns(scales)));
     if (any_bias) linear.inputs.push_back(add_weight(graph, linear.name + ".bias", join_columns(biases)));
     SymShape shape = *graph.value(attention.input(0)).shape;
     shape.back() = Dim::of(offsets.back());

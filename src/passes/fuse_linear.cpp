@@ -11,14 +11,6 @@ bool is_f32_matrix(const Graph& graph, ValueId id) {
   return graph.is_constant(id) && graph.constant(id).dtype() == DType::kF32 && graph.constant(id).rank() == 2;
 }
 
-Tensor scaled_columns(const Tensor& matrix, const Tensor& row) {
-  Tensor out = matrix.clone();
-  auto values = out.as_mutable<float>();
-  const auto factors = row.as<float>();
-  for (size_t i = 0; i < values.size(); ++i) values[i] *= factors[i % factors.size()];
-  return out;
-}
-
 Tensor transposed(const Tensor& matrix) {
   const int64_t rows = matrix.dim(0), columns = matrix.dim(1);
   Tensor out(DType::kF32, {columns, rows});
@@ -31,7 +23,9 @@ Tensor transposed(const Tensor& matrix) {
 }
 
 Tensor scaled(const Tensor& tensor, float factor) {
-  return scaled_columns(tensor, Tensor::f32({1}, {factor}));
+  Tensor out = tensor.clone();
+  for (float& v : out.as_mutable<float>()) v *= factor;
+  return out;
 }
 
 // Gemm(A, B, C) = alpha·A·op(B) + beta·C with constant B and C.
@@ -61,36 +55,6 @@ bool gemm_to_linear(Graph& graph, size_t index) {
   return true;
 }
 
-// A Linear that still has room for what follows it: no residual yet, and nobody else reads its output.
-Node* open_linear(const Matcher& match, ValueId id) {
-  Node* linear = match.producer(id, Op::Linear);
-  return linear && linear->input(3) == kNoValue && match.single_use(id) ? linear : nullptr;
-}
-
-// Turns the node into a copy of `linear` that makes the node's output under the node's name.
-void absorb(Node& node, const Node& linear) {
-  node.op = Op::Linear;
-  node.inputs = linear.inputs;
-  node.attributes = linear.attributes;
-}
-
-std::string activation_of(const Node& node) {
-  switch (node.op) {
-    case Op::Gelu: {
-      const std::string approximate = node.text("approximate", "none");
-      return approximate == "none" ? "gelu" : "gelu_" + approximate;
-    }
-    case Op::Relu:
-      return "relu";
-    case Op::Sigmoid:
-      return "sigmoid";
-    case Op::Tanh:
-      return "tanh";
-    default:
-      return "";
-  }
-}
-
 }  // namespace
 
 int fuse_linear(Graph& graph) {
@@ -104,79 +68,8 @@ int fuse_linear(Graph& graph) {
       ++made;
     }
   }
-  const Matcher match(graph);
-  for (size_t i = 0; i < graph.nodes.size(); ++i) {
-    if (graph.nodes[i].op != Op::Add) continue;
-    const auto operand = match.constant_operand(graph.nodes[i]);
-    const Node* linear = operand ? open_linear(match, operand->second) : nullptr;
-    if (!linear || linear->input(2) != kNoValue) continue;
-    const int64_t width = graph.constant(linear->input(1)).dim(1);
-    if (!is_row_constant(graph, operand->first, width)) continue;
-    const Node copy = *linear;
-    Tensor bias = row_constant(graph.constant(operand->first), width);
-    const ValueId id = add_weight(graph, copy.name + ".bias", std::move(bias));
-    absorb(graph.nodes[i], copy);
-    graph.nodes[i].inputs = {copy.input(0), copy.input(1), id};
-  }
+  fuse_bias(graph, Op::Linear);
   return made;
-}
-
-int fold_layer_scale(Graph& graph) {
-  int folded = 0;
-  const Matcher match(graph);
-  for (size_t i = 0; i < graph.nodes.size(); ++i) {
-    if (graph.nodes[i].op != Op::Mul) continue;
-    const auto operand = match.constant_operand(graph.nodes[i]);
-    const Node* found = operand ? open_linear(match, operand->second) : nullptr;
-    if (!found || found->has("activation")) continue;
-    const Node linear = *found;
-    const int64_t width = graph.constant(linear.input(1)).dim(1);
-    if (!is_row_constant(graph, operand->first, width)) continue;
-    const Tensor scale = row_constant(graph.constant(operand->first), width);
-    const ValueId weight = add_weight(graph, linear.name + ".scaled_weight",
-                                      scaled_columns(graph.constant(linear.input(1)), scale));
-    absorb(graph.nodes[i], linear);
-    graph.nodes[i].inputs[1] = weight;
-    if (linear.input(2) != kNoValue)
-      graph.nodes[i].inputs[2] = add_weight(graph, linear.name + ".scaled_bias",
-                                            scaled_columns(graph.constant(linear.input(2)), scale));
-    ++folded;
-  }
-  return folded;
-}
-
-int fuse_epilogues(Graph& graph) {
-  int fused = 0;
-  {
-    const Matcher match(graph);
-    for (Node& node : graph.nodes) {
-      const std::string activation = activation_of(node);
-      const Node* linear = activation.empty() ? nullptr : open_linear(match, node.input(0));
-      if (!linear || linear->has("activation")) continue;
-      absorb(node, *linear);
-      node.attributes["activation"] = activation;
-      ++fused;
-    }
-  }
-  const Matcher match(graph);
-  for (Node& node : graph.nodes) {
-    if (node.op != Op::Add) continue;
-    // The later operand is the branch, the earlier one the stream it returns to: try the second first.
-    for (size_t i : {size_t{1}, size_t{0}}) {
-      const Node* linear = open_linear(match, node.input(i));
-      const ValueId residual = node.input(1 - i);
-      if (!linear || residual == node.input(i) || graph.is_constant(residual) ||
-          graph.value(residual).shape != graph.value(node.outputs[0]).shape ||
-          graph.value(node.input(i)).shape != graph.value(node.outputs[0]).shape)
-        continue;
-      absorb(node, *linear);
-      node.inputs.resize(4, kNoValue);
-      node.inputs[3] = residual;
-      ++fused;
-      break;
-    }
-  }
-  return fused;
 }
 
 }  // namespace vitrail

@@ -10,6 +10,7 @@
 #include "passes/fuse_layer_norm.h"
 #include "passes/fuse_linear.h"
 #include "passes/fuse_patch_embed.h"
+#include "passes/fuse_quantized.h"
 #include "passes/select_rows.h"
 
 namespace vitrail {
@@ -20,9 +21,16 @@ struct Pass {
   int (*run)(Graph&);
 };
 
-// Order matters: a layer scale must still find its Linear bare, and the epilogues must not swallow what
-// attention and patch embedding look for. Rows are selected last: the names of full values are gone after it.
+int fuse_quantized_bias(Graph& graph) { return fuse_bias(graph, Op::QuantizedLinear); }
+
+// Order matters: integer products must be made while the model's Q/DQ pairs are all there, and only then may
+// the rest of the pairs go, out of the way of every other pattern; a layer scale must still find its Linear
+// bare, and the epilogues must not swallow what attention and patch embedding look for. Rows are selected
+// last: the names of full values are gone after it.
 constexpr Pass kPasses[] = {
+    {"fuse_quantized", fuse_quantized},
+    {"drop_fake_quantization", drop_fake_quantization},
+    {"fuse_quantized_bias", fuse_quantized_bias},
     {"fuse_layer_norm", fuse_layer_norm},
     {"fuse_gelu", fuse_gelu},
     {"fold_batch_norm", fold_batch_norm},
@@ -43,8 +51,9 @@ Status simplify(Graph& graph, const Evaluator& evaluate) {
   return verify_graph(graph);
 }
 
-Result<ModelStructure> fuse(Graph& graph, std::vector<PassReport>* reports) {
+Result<ModelStructure> fuse(Graph& graph, std::vector<PassReport>* reports, const FuseOptions& options) {
   for (const Pass& pass : kPasses) {
+    if (pass.run == drop_fake_quantization && !options.drop_fake_quantization) continue;
     const int changes = pass.run(graph);
     if (reports) reports->push_back({pass.name, changes});
     if (changes == 0) continue;

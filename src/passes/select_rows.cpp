@@ -7,6 +7,7 @@
 #include <map>
 
 #include "graph/edit.h"
+#include "graph/linear_inputs.h"
 
 namespace vitrail {
 namespace {
@@ -84,7 +85,15 @@ std::vector<size_t> operands_with_rows(const Graph& graph, const Node& node) {
   std::vector<size_t> candidates;
   switch (node.op) {
     case Op::Linear:
-      candidates = {0, 3};
+    case Op::QuantizedLinear:
+      candidates = {0, residual_input(node)};
+      break;
+    case Op::DequantizeLinear:
+    case Op::QuantizeLinear:
+      if (const auto& scale = graph.value(node.inputs[1]).shape;
+          !scale || element_count(*scale) != Dim::of(1))
+        return {};
+      candidates = {0};
       break;
     case Op::LayerNormalization:
       if (node.integer("axis", -1) != -1 && node.integer("axis", -1) != 2) return {};

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "graph/linear_inputs.h"
 #include "passes/match.h"
 #include "passes/select_rows.h"
 
@@ -25,24 +26,39 @@ ValueId full_rows(const Graph& graph, const UseMap& uses, ValueId id) {
   return node && selects_rows(*node) ? node->input(0) : id;
 }
 
+// An Add here is one of a constant: a bias that rounding keeps apart from its product.
+bool is_passed_through(const Node& node) {
+  switch (node.op) {
+    case Op::Add:
+    case Op::DequantizeLinear:
+    case Op::LayerNormalization:
+    case Op::Linear:
+    case Op::Mul:
+    case Op::QuantizedLinear:
+    case Op::QuantizeLinear:
+    case Op::Reshape:
+      return true;
+    default:
+      return selects_rows(node);
+  }
+}
+
 // The node that adds a branch ending in `id` to the stream: a Linear with a residual or a plain Add. Looks
-// through Reshape, Linear and the selection of rows, which is all that stands between attention and its
-// projection.
+// through what may stand between attention and its projection, and behind that before the addition.
 const Node* closing_addition(const Graph& graph, const UseMap& uses, ValueId id, ValueId* stream) {
-  for (int depth = 0; depth < 6; ++depth) {
+  for (int depth = 0; depth < 9; ++depth) {
     if (uses.consumers(id).size() != 1) return nullptr;
     const Node& next = graph.nodes[static_cast<size_t>(uses.consumers(id)[0])];
-    if (next.op == Op::Linear && next.input(3) != kNoValue && next.input(0) == id) {
-      *stream = full_rows(graph, uses, next.input(3));
+    if (is_linear(next) && residual_of(next) != kNoValue && next.input(0) == id) {
+      *stream = full_rows(graph, uses, residual_of(next));
       return &next;
     }
-    if (next.op == Op::Add) {
-      *stream = full_rows(graph, uses, next.input(0) == id ? next.input(1) : next.input(0));
+    const ValueId added = next.op == Op::Add ? next.input(next.input(0) == id ? 1 : 0) : kNoValue;
+    if (added != kNoValue && !graph.is_constant(added)) {
+      *stream = full_rows(graph, uses, added);
       return &next;
     }
-    if (next.op != Op::Linear && next.op != Op::Reshape && next.op != Op::Mul &&
-        next.op != Op::LayerNormalization && !selects_rows(next))
-      return nullptr;
+    if (!is_passed_through(next)) return nullptr;
     id = next.outputs[0];
   }
   return nullptr;
@@ -62,8 +78,8 @@ const Node* second_addition(const Graph& graph, const UseMap& uses, ValueId stre
   }
   for (int n : readers) {
     const Node& node = graph.nodes[static_cast<size_t>(n)];
-    if ((node.op == Op::Linear && full_rows(graph, uses, node.input(3)) == stream) || node.op == Op::Add)
-      found = &node;
+    const bool adds = is_linear(node) && full_rows(graph, uses, residual_of(node)) == stream;
+    if (adds || node.op == Op::Add) found = &node;
   }
   return found;
 }
@@ -97,7 +113,7 @@ void describe_head(const Graph& graph, ModelStructure& s) {
         s.pooling = "class token";
     }
     if (node.op == Op::ReduceMean && s.pooling == "none") s.pooling = "mean";
-    if (node.op == Op::Linear && s.head != "convolutional")
+    if (is_linear(node) && s.head != "convolutional")
       s.head = fmt::format("linear [{}]", linear_width(graph, node));
     if (node.op == Op::Conv || node.op == Op::ConvTranspose) s.head = "convolutional";
   }
@@ -153,8 +169,7 @@ ModelStructure recognise_structure(Graph& graph) {
   s.stages.push_back({"head", graph.outputs.empty() ? kNoValue : graph.outputs[0]});
   for (const Node& node : graph.nodes) {
     if (node.op == Op::PatchEmbed) s.prefix_tokens = node.integer("prefix", 0);
-    if (node.op == Op::Linear && node.stage == "block.0" && node.input(3) == kNoValue &&
-        node.has("activation"))
+    if (is_linear(node) && node.stage == "block.0" && residual_of(node) == kNoValue && node.has("activation"))
       s.mlp_width = linear_width(graph, node);
   }
   describe_head(graph, s);

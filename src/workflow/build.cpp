@@ -152,7 +152,7 @@ Result<BuildOutcome> build_engine(const std::string& model_path, const std::stri
   if (!backend->wants_fusion()) {
     outcome.structure = recognise_structure(model.graph);
   } else {
-    VTL_ASSIGN(outcome.structure, fuse(model.graph, &outcome.passes));
+    VTL_ASSIGN(outcome.structure, fuse(model.graph, &outcome.passes, options.fuse));
   }
 
   VTL_TRY(clock.at("compile", 0.5));

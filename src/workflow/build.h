@@ -41,6 +41,7 @@ struct BuildOptions {
   ModelOptions model;
   std::string backend = "cpu";
   std::string precision = "fp32";
+  FuseOptions fuse;
   std::vector<Profile> profiles;  // empty: 1:8:64, or the model's own batch size when that is fixed
   int64_t workspace_bytes = int64_t{1} << 30;
   int threads = 1;  // that the memory plan is made for

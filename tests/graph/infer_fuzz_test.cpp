@@ -52,10 +52,10 @@ class Fuzz {
     }
   }
   Attributes attributes() {
-    static const char* kIntegers[] = {"axis",        "to",           "keepdims", "start",     "end",
-                                      "group",       "blocksize",    "heads",    "head_dim",  "q_offset",
-                                      "prefix",      "out_channels", "packed_n", "ceil_mode", "allowzero",
-                                      "num_outputs", "transA"};
+    static const char* kIntegers[] = {"axis",        "to",           "keepdims",  "start",     "end",
+                                      "group",       "blocksize",    "heads",     "head_dim",  "q_offset",
+                                      "prefix",      "out_channels", "packed_n",  "ceil_mode", "allowzero",
+                                      "num_outputs", "transA",       "block_size"};
     static const char* kLists[] = {"axes",      "perm",  "kernel_shape",   "strides",      "pads",
                                    "dilations", "shape", "output_padding", "output_shape", "value_ints"};
     Attributes a;

@@ -234,5 +234,26 @@ TEST(AllOperators, MissingInputsAreErrors) {
   }
 }
 
+TEST_F(Layers, Quantization) {
+  const ValueId q = b.input("q", {kN, 197_d, 384_d}, DType::kI8);
+  const ValueId zeros = b.constant(Tensor(DType::kI8, {384}));
+  EXPECT_EQ(with(Op::QuantizeLinear, {tokens, b.real(1)}), "uint8[N,197,384]");
+  EXPECT_EQ(with(Op::QuantizeLinear, {tokens, b.weight({384}), zeros}, {{"axis", -1}}), "int8[N,197,384]");
+  EXPECT_EQ(with(Op::QuantizeLinear, {tokens, b.real(1)}, {{"output_dtype", 5}}), "int16[N,197,384]");
+  EXPECT_EQ(with(Op::DequantizeLinear, {q, b.real(1)}), "float32[N,197,384]");
+  EXPECT_EQ(with(Op::DequantizeLinear, {b.constant(Tensor(DType::kI8, {4, 5})), b.weight({2, 5})},
+                 {{"axis", 0}, {"block_size", 3}}),
+            "float32[4,5]");
+  const ValueId w = b.constant(Tensor(DType::kI8, {384, 8}));
+  EXPECT_EQ(with(Op::QuantizedLinear, {q, w, b.weight({8})}), "float32[N,197,8]");
+}
+TEST_F(Layers, QuantizationOfOtherShapes) {
+  EXPECT_THAT(with(Op::QuantizeLinear, {tokens, b.weight({384})}), HasSubstr("the shape [197]"));
+}
+TEST_F(Layers, QuantizedLinearNeedsAScaleForEveryColumn) {
+  const ValueId q = b.input("q", {kN, 4_d}, DType::kI8), w = b.constant(Tensor(DType::kI8, {4, 8}));
+  EXPECT_THAT(with(Op::QuantizedLinear, {q, w, b.weight({1})}), HasSubstr("the shape [8]"));
+}
+
 }  // namespace
 }  // namespace vitrail::testing

@@ -44,6 +44,25 @@ TEST_F(FoldConstants, WeightsAreTransposedOnce) {
   EXPECT_FALSE(b.graph.is_constant(w)) << "operands that nobody reads keep their memory";
 }
 
+TEST_F(FoldConstants, IntegerWeightsOfIntegerProductsStay) {
+  const ValueId q = b.input("q", {kN, 4_d}, DType::kI8), scale = b.real(0.5f);
+  const ValueId numbers = b.constant(Tensor(DType::kI8, {4, 4}));
+  const auto dequantized = [&] { return b.node(Op::DequantizeLinear, {numbers, scale}); };
+  const ValueId kept = dequantized(), transposed = b.node(Op::Transpose, {dequantized()});
+  const ValueId of_floats = dequantized(), twice = dequantized();
+  const ValueId left = b.node(Op::DequantizeLinear, {q, scale});
+  b.output(b.node(Op::MatMul, {left, kept}));
+  b.output(b.node(Op::Gemm, {left, transposed}));
+  b.output(b.node(Op::MatMul, {x, of_floats}));
+  b.output(b.node(Op::MatMul, {left, twice}));
+  b.output(b.node(Op::Relu, {twice}));
+  expect_folded();
+  EXPECT_FALSE(b.graph.is_constant(kept));
+  EXPECT_FALSE(b.graph.is_constant(transposed));
+  EXPECT_TRUE(b.graph.is_constant(of_floats));
+  EXPECT_TRUE(b.graph.is_constant(twice));
+}
+
 TEST_F(FoldConstants, ASharedOperandSurvives) {
   const ValueId w = b.weight({4, 4});
   b.output(b.node(Op::MatMul, {b.node(Op::MatMul, {x, b.node(Op::Transpose, {w})}), w}));

@@ -25,7 +25,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// 854 run with onnx 1.23; far fewer mean that the importer or the backend has lost something.
+// 868 run with onnx 1.23; far fewer mean that the importer or the backend has lost something.
 constexpr size_t kLeastRun = 700;
 
 // $VTL_ONNX_NODE_TESTS (scripts/test.sh sets it), or what onnx_node_tests.py makes with test_python().

@@ -4,8 +4,9 @@
 usage: onnx_node_tests.py OPS_DEF FOLDER
 
 One folder a test, as onnx's own generator lays them out: model.onnx, test_data_set_0/{input,output}_N.pb, and a file
-`tolerance` with rtol and atol. Tests in an opset beyond 23 are restated in 23 where the checker finds that they mean
-the same there. FOLDER/left_out.txt names the rest. Does nothing when FOLDER is complete already.
+`tolerance` with rtol and atol; operators.txt names the operators. Tests in an opset beyond 23 are restated in 23 where the checker finds that they mean
+the same there. FOLDER/left_out.txt names the rest. Does nothing when FOLDER is complete for
+these operators already.
 """
 import pathlib
 import re
@@ -49,9 +50,10 @@ def write(case, folder):
 def main():
     ops_def, folder = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     done = folder / "left_out.txt"
-    if done.exists():
-        return
     ours = set(re.findall(r"VTL_OP\((\w+),", ops_def.read_text()))
+    operators, names = folder / "operators.txt", "\n".join(sorted(ours)) + "\n"
+    if done.exists() and operators.exists() and operators.read_text() == names:
+        return
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     left_out = []
@@ -65,6 +67,7 @@ def main():
         except Exception as error:  # onnx's checker and converter raise many types
             shutil.rmtree(folder / case.name, ignore_errors=True)
             left_out.append(f"{case.name}: {str(error).splitlines()[0]}")
+    operators.write_text(names)
     done.write_text("\n".join(left_out) + "\n")
 
 

@@ -102,9 +102,13 @@ const std::map<std::string_view, Note> kNotes = {
     {"MatMul", {"number", ""}},
     {"MaxPool", {"number", "without indices; any number of spatial axes"}},
     {"Softmax", {"float", "along one axis"}},
+    {"DequantizeLinear", {"int8 to int32, to float", "for all, an axis or blocks of it; float32 inside"}},
+    {"QuantizeLinear",
+     {"float, int32", "to (u)int8, (u)int16; ties to even, saturating; for all, an axis or blocks of it"}},
     {"Linear", {"float", "own, see below"}},
     {"MultiHeadAttention", {"float", "own, see below"}},
     {"PatchEmbed", {"float", "own, see below"}},
+    {"QuantizedLinear", {"int8, uint8", "own, see below"}},
 };
 
 constexpr const char* kHead =
@@ -146,6 +150,14 @@ head_dim), `q_offset`, `k_offset`, `v_offset` (default 0), `scale` (default 1/�
 
 Patches do not overlap and are counted along rows, P = ⌊H/kh⌋ · ⌊W/kw⌋. Attributes: `strides` (equal to the kernel),
 `prefix` (default 0).
+
+**QuantizedLinear**(x [‥,K] int8 or uint8, W [K,N] int8, w_scale [N], b [N]?, residual [‥,N]?) → [‥,N] float32
+
+    y[‥,n] = activation(x_scale · w_scale[n] · Σk (x[‥,k] − x_zero_point) · W[k,n] + b[n]) + residual[‥,n]
+
+The sum is one of integers. x is what a QuantizeLinear makes, which stays a node of its own; w_scale, b and residual are
+float32. Attributes: `x_scale` (a float), `x_zero_point` (an integer in the range of x, default 0), `activation` (as
+Linear's).
 )";
 
 std::string range(int least, int most) {

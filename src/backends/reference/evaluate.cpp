@@ -144,12 +144,19 @@ Result<Tensors> dispatch(const Call& call) {
     case Op::MatMul:
       return one(matmul(call));
 
+    case Op::DequantizeLinear:
+      return one(dequantize_linear(call));
+    case Op::QuantizeLinear:
+      return one(quantize_linear(call));
+
     case Op::Linear:
       return one(linear(call));
     case Op::MultiHeadAttention:
       return one(multi_head_attention(call));
     case Op::PatchEmbed:
       return one(patch_embed(call));
+    case Op::QuantizedLinear:
+      return one(quantized_linear(call));
   }
   return call.error("no such operator");
 }
@@ -244,10 +251,12 @@ Result<std::vector<Tensor>> evaluate_node(const Node& node, std::span<const Tens
     }
     call.inputs = pointers;
     VTL_ASSIGN(Tensors outputs, dispatch(call));
-    const DType first = !inputs.empty() && inputs[0] ? inputs[0]->dtype() : DType::kUndefined;
-    if (is_half(first) && !only_moves(node.op))
+    // The first input has the type of the output; DequantizeLinear's scale has.
+    const size_t typed = node.op == Op::DequantizeLinear ? 1 : 0;
+    const DType dtype = typed < inputs.size() && inputs[typed] ? inputs[typed]->dtype() : DType::kUndefined;
+    if (is_half(dtype) && !only_moves(node.op))
       for (Tensor& t : outputs)
-        if (t.dtype() == DType::kF32) t = narrow(t, first);
+        if (t.dtype() == DType::kF32) t = narrow(t, dtype);
     return outputs;
   } catch (const std::bad_alloc&) {
     return resource_error("layer '{}' ({}): out of memory", node.name, op_name(node.op));

@@ -73,8 +73,11 @@ Result<Tensor> conv(const Call& call);
 Result<Tensor> conv_transpose(const Call& call);
 Result<Tensor> matmul(const Call& call);
 Result<Tensor> gemm(const Call& call);
+Result<Tensor> quantize_linear(const Call& call);
+Result<Tensor> dequantize_linear(const Call& call);
 Result<Tensor> linear(const Call& call);
 Result<Tensor> multi_head_attention(const Call& call);
 Result<Tensor> patch_embed(const Call& call);
+Result<Tensor> quantized_linear(const Call& call);
 
 }  // namespace vitrail::reference

@@ -21,6 +21,7 @@ int64_t words(const Node& node, const std::vector<Shape>& in, const Shape& out, 
   switch (node.op) {
     case Op::MatMul:
     case Op::Linear:
+    case Op::QuantizedLinear:
       return threads * multiply_scratch(in[0].empty() ? 1 : in[0].back());
     case Op::Gemm:
       return threads * multiply_scratch(in[0][node.integer("transA", 0) != 0 ? 0 : 1]);
