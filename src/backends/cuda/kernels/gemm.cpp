@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/cuda/kernels/gemm.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+namespace vitrail::cuda {
+namespace {
+
+constexpr int64_t kTileRows = 128;
+constexpr std::array kSplitRows{16, 64, 112, 144, 208};
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+CUtensorMapDataType map_type(Type type) {
+  switch (type) {
+    case Type::kF16:
+      return CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
+    case Type::kBF16:
+      return CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+    default:
+      return CU_TENSOR_MAP_DATA_TYPE_UINT8;
+  }
+}
+
+// A row-major matrix seen through boxes of `box_rows` by `box_columns`, swizzled over their whole width.
+cudaError_t make_map(CUtensorMap* map, Type type, const void* data, int64_t rows, int64_t columns, int box_rows,
+                     int box_columns) {
+  static const auto encode = [] {
+    void* function = nullptr;
+    cudaDriverEntryPointQueryResult found;
+    cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &found);
+    return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(function);
+  }();
+  if (!encode) return cudaErrorNotSupported;
+  const auto size = static_cast<cuuint64_t>(type_size(type));
+  const cuuint64_t extents[2] = {static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(rows)};
+  const cuuint64_t strides[1] = {static_cast<cuuint64_t>(columns) * size};
+  const cuuint32_t box[2] = {static_cast<cuuint32_t>(box_columns), static_cast<cuuint32_t>(box_rows)};
+  const cuuint32_t steps[2] = {1, 1};
+  const auto swizzle = box_columns * size == 128 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B;
+  const CUresult result =
+      encode(map, map_type(type), 2, const_cast<void*>(data), extents, strides, box, steps,
+             CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  return result == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+Type out_type(Type type) { return type == Type::kBF16 ? Type::kBF16 : Type::kF16; }
+
+// More activations would cost the ping-pong kernel registers that it does not have.
+bool fits_pingpong(const GemmArgs& args) {
+  return (args.activation == Activation::kNone || args.activation == Activation::kGelu) && args.n % 8 == 0 && args.out != Type::kF32 && (!args.d8 || args.n % 16 == 0) && args.m < INT32_MAX;
+}
+
+}  // namespace
+
+std::string GemmConfig::name() const {
+  char text[64];
+  if (columns)
+    std::snprintf(text, sizeof(text), "pingpong_128x%d%s", columns, cluster ? "c2" : "");
+  else
+    std::snprintf(text, sizeof(text), "split_%dx64k%d", rows, splits);
+  return text;
+}
+
+bool GemmConfig::parse(const std::string& name, GemmConfig* config) {
+  GemmConfig c;
+  if (std::sscanf(name.c_str(), "pingpong_128x%d", &c.columns) == 1)
+    c.cluster = name.ends_with("c2");
+  else if (std::sscanf(name.c_str(), "split_%dx64k%d", &c.rows, &c.splits) != 2)
+    return false;
+  *config = c;
+  return c.name() == name;
+}
+
+std::string refuse_gemm(Type type, const GemmArgs& args) {
+  if (type == Type::kF32 || type == Type::kU8) return "no tensor core kernel for this type";
+  if (args.k * type_size(type) % 16 != 0) return "rows of K are not a multiple of 16 bytes";
+  if (args.m < 1 || args.n < 1) return "empty";
+  return "";
+}
+
+std::vector<GemmConfig> gemm_candidates(Type type, const GemmArgs& args, int multiprocessors) {
+  struct Rated {
+    double cost;
+    GemmConfig config;
+  };
+  std::vector<Rated> rated;
+  const int64_t steps = ceil_div(args.k * type_size(type), 128);
+  if (fits_pingpong(args) && args.m > 64)
+    for (int columns : {192, 128})
+      for (bool cluster : {true, false}) {
+        int64_t tiles_n = ceil_div(args.n, columns);
+        if (cluster && tiles_n < 2) continue;
+        if (cluster) tiles_n = (tiles_n + 1) / 2 * 2;
+        const int64_t waves = ceil_div(ceil_div(args.m, kTileRows) * tiles_n, cluster ? multiprocessors / 2 * 2 : multiprocessors);
+        // In units of a tensor core cycle: the products of a step take 4·columns, plus filling the ring and the epilogue.
+        const double cost = static_cast<double>(waves * steps * 4 * columns) * (cluster ? 1.0 : 1.05) + 3000;
+        rated.push_back({cost, {columns, cluster, 0, 1}});
+      }
+  if (args.m <= 2048 || rated.empty())
+    for (int rows : kSplitRows)
+      for (int splits : {1, 2, 3, 4, 6, 8}) {
+        if (splits > steps) continue;
+        if (rows > 16 && args.m <= rows / 2) continue;  // a smaller tile holds it
+        const int64_t blocks = ceil_div(args.n, 64) * ceil_div(args.m, rows) * splits;
+        const int64_t waves = ceil_div(blocks, multiprocessors);
+        if (waves > 4 && !rated.empty()) continue;
+        const int64_t bytes = blocks * ceil_div(steps, splits) * (64 + rows) * 128;
+        const double cost = static_cast<double>(waves * ceil_div(steps, splits) * 4 * std::max(rows, 64)) +
+                            static_cast<double>(bytes) / (32.0 * multiprocessors) + 2500 + 300 * splits;
+        rated.push_back({cost, {0, false, rows, splits}});
+      }
+  std::stable_sort(rated.begin(), rated.end(), [](const Rated& a, const Rated& b) { return a.cost < b.cost; });
+  std::vector<GemmConfig> configs;
+  for (const Rated& r : rated) configs.push_back(r.config);
+  return configs;
+}
+
+cudaError_t plan_gemm(Type type, const GemmArgs& args, const GemmConfig& config, int multiprocessors, GemmPlan* plan) {
+  if (!refuse_gemm(type, args).empty()) return cudaErrorInvalidValue;
+  if (config.columns && !fits_pingpong(args)) return cudaErrorInvalidValue;
+  GemmPlan p;
+  p.config = config;
+  p.args = args;
+  const int box_k = 128 / type_size(type);
+  auto map = [&](int i, Type t, const void* data, int64_t rows, int64_t columns, int box_rows, int box_columns) {
+    return make_map(&p.maps[i], t, data, rows, columns, box_rows, box_columns);
+  };
+  cudaError_t e = cudaSuccess;
+  if (config.columns) {
+    const int64_t tiles = ceil_div(args.m, kTileRows) * ceil_div(args.n, config.columns);
+    p.blocks = static_cast<int>(std::min<int64_t>(tiles, multiprocessors));
+    if (config.cluster)
+      p.blocks = static_cast<int>(std::min<int64_t>(ceil_div(args.m, kTileRows) * ceil_div(ceil_div(args.n, config.columns), 2),
+                                                    multiprocessors / 2)) * 2;
+    const Type out = out_type(type);
+    e = map(0, type, args.a, args.m, args.k, config.cluster ? 64 : 128, box_k);
+    if (e == cudaSuccess) e = map(1, type, args.b, args.n, args.k, config.columns, box_k);
+    if (e == cudaSuccess && args.d) e = map(2, out, args.d, args.m, args.n, 128, 64);
+    if (e == cudaSuccess && args.residual && args.residual_rows == args.m)
+      e = map(3, out, args.residual, args.m, args.n, 128, 64);
+    if (e == cudaSuccess && args.d8) e = map(4, type, args.d8, args.m, args.n, 128, 64);
+  } else {
+    e = map(0, type, args.b, args.n, args.k, 64, box_k);
+    if (e == cudaSuccess) e = map(1, type, args.a, args.m, args.k, config.rows, box_k);
+  }
+  if (e == cudaSuccess) *plan = p;
+  return e;
+}
+
+cudaError_t launch_gemm(Type type, const GemmPlan& plan, cudaStream_t stream, bool dependent) {
+  switch (type) {
+    case Type::kF16:
+      return detail::launch_gemm_f16(plan, stream, dependent);
+    case Type::kBF16:
+      return detail::launch_gemm_bf16(plan, stream, dependent);
+    case Type::kE4M3:
+      return detail::launch_gemm_e4m3(plan, stream, dependent);
+    case Type::kS8:
+      return detail::launch_gemm_s8(plan, stream, dependent);
+    default:
+      return cudaErrorInvalidValue;
+  }
+}
+
+}  // namespace vitrail::cuda
