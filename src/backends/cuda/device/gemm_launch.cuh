@@ -47,12 +47,13 @@ cudaError_t launch_split_of(const GemmPlan& plan, cudaStream_t stream, bool depe
   auto* kernel = gemm_split<In, Out, kRows, kGelu>;
   const int all_steps = static_cast<int>((plan.args.k + S::kK - 1) / S::kK);
   const int steps = (all_steps + plan.config.splits - 1) / plan.config.splits;
+  constexpr int kMost = 224 * 1024;
   // Two blocks a multiprocessor where that leaves three stages: the next kernel then moves in while this one ends.
   int stages = std::min(steps, S::kMaxStages);
   while (stages > 3 && S::smem(stages) > 113 * 1024) --stages;
-  while (stages > 1 && S::smem(stages) > 227 * 1024) --stages;
+  while (stages > 1 && S::smem(stages) > kMost) --stages;
   static const cudaError_t ready =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 226 * 1024);
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMost);
   if (ready != cudaSuccess) return ready;
   SplitMaps maps;
   std::memcpy(&maps, plan.maps, sizeof(maps));

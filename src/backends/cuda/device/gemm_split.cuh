@@ -82,7 +82,9 @@ __global__ void __launch_bounds__(288, kRows <= 224 ? 2 : 1)
         const int s = step % stages;
         barrier_wait(empty + s, (step / stages & 1) ^ 1);
         if (step >= ahead) load_w(s, step);
-        tensor_load(x_tiles + s * S::kXBytes, &maps.x, full + s, (step0 + step) * S::kK, m0);
+        for (int h = 0; h < 2; ++h)  // a box holds 256 rows at most
+          tensor_load(x_tiles + s * S::kXBytes + h * (S::kXBytes / 2), &maps.x, full + s, (step0 + step) * S::kK,
+                      m0 + h * kHalf);
       }
     }
     __syncwarp();

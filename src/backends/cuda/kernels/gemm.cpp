@@ -120,7 +120,7 @@ cudaError_t plan_gemm(Type type, const GemmArgs& args, const GemmConfig& config,
     if (e == cudaSuccess && args.d8) e = map(4, type, args.d8, args.m, args.n, 128, 64);
   } else {
     e = map(0, type, args.b, args.n, args.k, 64, box_k);
-    if (e == cudaSuccess) e = map(1, type, args.a, args.m, args.k, config.rows, box_k);
+    if (e == cudaSuccess) e = map(1, type, args.a, args.m, args.k, config.rows / 2, box_k);
   }
   if (e == cudaSuccess) *plan = p;
   return e;
