@@ -81,8 +81,8 @@ cudaError_t launch_gemm_of(const GemmPlan& plan, cudaStream_t stream, bool depen
       return launch_split<In, Out, 128>(plan, stream, dependent);
     case 224:
       return launch_split<In, Out, 224>(plan, stream, dependent);
-    case 288:
-      return launch_split<In, Out, 288>(plan, stream, dependent);
+    case 64:
+      return launch_split<In, Out, 64>(plan, stream, dependent);
     default:
       return cudaErrorInvalidValue;
   }

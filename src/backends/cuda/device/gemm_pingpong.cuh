@@ -122,7 +122,7 @@ __global__ void __launch_bounds__(384, 1)
     }
     if constexpr (kCluster) {
       __syncwarp();
-      cluster_arrive();
+      cluster_arrive_relaxed();
       cluster_wait();
     }
     return;
@@ -295,7 +295,7 @@ __global__ void __launch_bounds__(384, 1)
   if (leader) bulk_wait_all();
   if constexpr (kCluster) {  // nobody leaves while the other may still write here
     __syncwarp();
-    cluster_arrive();
+    cluster_arrive_relaxed();
     cluster_wait();
   }
 #endif

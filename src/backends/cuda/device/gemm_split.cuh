@@ -122,8 +122,12 @@ __global__ void __launch_bounds__(288, kRows <= 224 ? 2 : 1)
       }
     wait_for_previous_kernel();
   }
-  cluster_arrive();
-  cluster_wait();
+  if (splits > 1) {
+    cluster_arrive();
+    cluster_wait();
+  } else {
+    __syncthreads();
+  }
 
   if (warp < S::kConsumers / 32) {
     const int out_groups = static_cast<int>((g.n + kStatsColumns - 1) / kStatsColumns);
@@ -133,7 +137,7 @@ __global__ void __launch_bounds__(288, kRows <= 224 ? 2 : 1)
       if (g.bias) bias[i] = g.bias[column + i];
       if (g.col_scale) scale[i] = g.col_scale[column + i];
     }
-    constexpr int kStep = S::kConsumers / 16, kAtOnce = kRows >= 64 ? 2 : 1;  // rows of a thread whose loads are in flight together
+    constexpr int kStep = S::kConsumers / 16, kAtOnce = kRows >= 128 ? 2 : 1;  // rows of a thread whose loads are in flight together
     for (int base = begin; base < end; base += kStep * kAtOnce) {
       Acc total[kAtOnce][4] = {};
       float residual[kAtOnce][4] = {};
@@ -221,8 +225,10 @@ __global__ void __launch_bounds__(288, kRows <= 224 ? 2 : 1)
       }
     }
   }
-  cluster_arrive();  // nobody leaves while others read its sums
-  cluster_wait();
+  if (splits > 1) {  // nobody leaves while others read its sums
+    cluster_arrive_relaxed();
+    cluster_wait();
+  }
 #endif
 }
 

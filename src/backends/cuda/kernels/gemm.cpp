@@ -11,7 +11,7 @@ namespace vitrail::cuda {
 namespace {
 
 constexpr int64_t kTileRows = 128;
-constexpr std::array kSplitRows{32, 128, 224, 288};
+constexpr std::array kSplitRows{32, 64, 128, 224};
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -79,6 +79,7 @@ std::vector<GemmConfig> gemm_candidates(Type type, const GemmArgs& args, int mul
       for (int splits : {1, 2, 3, 4, 6, 8}) {
         if (splits > steps) continue;
         if (rows > 32 && args.m <= rows / 2) continue;  // a smaller tile holds it
+        if (args.m > 16 * rows) continue;
         const int64_t blocks = ceil_div(args.n, 64) * ceil_div(args.m, rows) * splits;
         const int64_t waves = ceil_div(blocks, multiprocessors);
         if (waves > 4 && !rated.empty()) continue;
