@@ -14,8 +14,15 @@ std::string refuse_attention(const AttentionArgs& a) {
   return "";
 }
 
-cudaError_t launch_attention(const AttentionArgs& a, int multiprocessors, cudaStream_t stream, bool dependent) {
-  if (!refuse_attention(a).empty()) return cudaErrorInvalidValue;
+cudaError_t plan_attention(const AttentionArgs& args, int multiprocessors, AttentionPlan* plan) {
+  if (!refuse_attention(args).empty()) return cudaErrorInvalidValue;
+  *plan = {args, multiprocessors};
+  return cudaSuccess;
+}
+
+cudaError_t launch_attention(const AttentionPlan& plan, cudaStream_t stream, bool dependent) {
+  const AttentionArgs& a = plan.args;
+  const int multiprocessors = plan.multiprocessors;
   if (a.type == Type::kF32) return detail::launch_attention_f32(a, stream, dependent);
   // A warp takes 16 queries. As few blocks as fill the machine, since each block reads all keys and values; among
   // those the width that leaves the fewest warps idle.

@@ -14,7 +14,13 @@ namespace vitrail::cuda {
 // Why no kernel computes this; empty when one does.
 std::string refuse_attention(const AttentionArgs& args);
 
-cudaError_t launch_attention(const AttentionArgs& args, int multiprocessors, cudaStream_t stream, bool dependent);
+// Attention bound to the pointers in `args`, which stay the caller's. Copyable.
+struct AttentionPlan {
+  AttentionArgs args;
+  int multiprocessors = 0;
+};
+cudaError_t plan_attention(const AttentionArgs& args, int multiprocessors, AttentionPlan* plan);
+cudaError_t launch_attention(const AttentionPlan& plan, cudaStream_t stream, bool dependent);
 
 namespace detail {
 // warps > 0: that many share a block's keys, 16 queries each; < 0: that many share 16 queries and split the keys.
