@@ -71,7 +71,8 @@ void add_build(CLI::App& app, Action& action) {
   verb->add_option("-o,--output", flags->output, "Engine file to write (.vtl)")->required();
   verb->add_option("--backend", flags->backend, "cpu, cuda or reference")->capture_default_str();
   verb->add_option("--precision", flags->precision, "fp32; cuda also tf32, fp16, bf16, fp8, int8")
-      ->check(CLI::IsMember({"fp32", "tf32", "fp16", "bf16", "fp8", "int8"}))->capture_default_str();
+      ->check(CLI::IsMember({"fp32", "tf32", "fp16", "bf16", "fp8", "int8"}))
+      ->capture_default_str();
   verb->add_flag("--drop-fake-quantization", flags->drop_fake_quantization,
                  "Quantized models: leave out the rounding around float layers, so that they fuse");
   verb->add_option("--profile", flags->profiles, "Batch sizes MIN:OPT:MAX, may be repeated (default 1:8:64)");

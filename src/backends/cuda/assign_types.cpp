@@ -57,7 +57,8 @@ class Assigner {
       case Op::Linear:
       case Op::QuantizedLinear:
         // Weights, bias and scales are laid out later; statistics stay float32.
-        return i == 0 || (graph_.nodes[index_].op == Op::Linear ? i == 3 : i == 4) ? type_ : DType::kUndefined;
+        return i == 0 || (graph_.nodes[index_].op == Op::Linear ? i == 3 : i == 4) ? type_
+                                                                                   : DType::kUndefined;
       case Op::PatchEmbed:
         return i == 0 ? DType::kF32 : DType::kUndefined;
       case Op::LayerNormalization:
@@ -76,7 +77,8 @@ class Assigner {
 
   // A product can write float32 itself: where the model wants it and there is little of it, as in a head.
   bool writes_float32(const Node& node, ValueId id) const {
-    if (!is_linear(node) || is_host(node) || model(id) != DType::kF32 || residual_of(node) != kNoValue) return false;
+    if (!is_linear(node) || is_host(node) || model(id) != DType::kF32 || residual_of(node) != kNoValue)
+      return false;
     const auto& shape = *graph_.value(id).shape;
     return shape.size() == 2 && node.outputs.size() == 1;
   }
@@ -84,8 +86,10 @@ class Assigner {
   void set_output(size_t i) {
     const ValueId id = graph_.nodes[index_].outputs[i];
     if (id == kNoValue) return;
-    const bool is_stats = i > 0 && (graph_.nodes[index_].op == Op::Linear || graph_.nodes[index_].op == Op::PatchEmbed);
-    if (!is_float(model(id)) || is_host(graph_.nodes[index_]) || is_stats || graph_.nodes[index_].op == Op::RowStats)
+    const bool is_stats =
+        i > 0 && (graph_.nodes[index_].op == Op::Linear || graph_.nodes[index_].op == Op::PatchEmbed);
+    if (!is_float(model(id)) || is_host(graph_.nodes[index_]) || is_stats ||
+        graph_.nodes[index_].op == Op::RowStats)
       return;
     const bool leaves = std::find(graph_.outputs.begin(), graph_.outputs.end(), id) != graph_.outputs.end();
     if (leaves && (model(id) == type_ || writes_float32(graph_.nodes[index_], id))) return;
@@ -139,6 +143,8 @@ class Assigner {
 
 }  // namespace
 
-void assign_types(Graph& graph, const Target& target) { Assigner(graph, dtype_of(target.precision.type)).run(); }
+void assign_types(Graph& graph, const Target& target) {
+  Assigner(graph, dtype_of(target.precision.type)).run();
+}
 
 }  // namespace vitrail::cuda

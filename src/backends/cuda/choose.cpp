@@ -34,7 +34,8 @@ void send_to_host(Node& node, const std::string& reason) {
   node.attributes["kernel"] = std::string(kHostKernel);
 }
 
-// The s8 kernel reads u8 activations moved down by 128: possible when whoever makes and reads them moves along.
+// The s8 kernel reads u8 activations moved down by 128: possible when whoever makes and reads them moves
+// along.
 void check_shifts(Graph& graph) {
   const UseMap uses(graph);
   const auto moves = [&](int reader) {
@@ -59,8 +60,10 @@ void choose_kernels(Graph& graph, const Target& target) {
   check_shifts(graph);
   const bool own = target.own_products();
   for (Node& node : graph.nodes) {
-    if (kernel_of(node) == "patch_gemm") node.attributes["product"] = std::string(own ? "gemm_wgmma" : "cublaslt");
-    if (target.precision.tf32 && (node.op == Op::Linear || node.op == Op::PatchEmbed || node.op == Op::MatMul))
+    if (kernel_of(node) == "patch_gemm")
+      node.attributes["product"] = std::string(own ? "gemm_wgmma" : "cublaslt");
+    if (target.precision.tf32 &&
+        (node.op == Op::Linear || node.op == Op::PatchEmbed || node.op == Op::MatMul))
       node.attributes["tf32"] = int64_t{1};
   }
 }

@@ -19,12 +19,12 @@ void choose_kernels(Graph& graph, const Target& target);
 // Takes LayerNormalizations into the products that read them; returns how many. See fold_norm.h.
 int fold_norms(Graph& graph, const Target& target);
 
-// Sets the type of each value to that of the kernel which makes it and puts a Cast (kernel "convert") where a reader
-// wants another. Graph inputs and outputs keep theirs.
+// Sets the type of each value to that of the kernel which makes it and puts a Cast (kernel "convert") where a
+// reader wants another. Graph inputs and outputs keep theirs.
 void assign_types(Graph& graph, const Target& target);
 
-// fp8: the inputs of the products become E4M3. int8: QuantizeLinear and QuantizedLinear get their numbers. Then
-// quantizing moves into the layers in front. kUsage where fp8 lacks a calibrated range.
+// fp8: the inputs of the products become E4M3. int8: QuantizeLinear and QuantizedLinear get their numbers.
+// Then quantizing moves into the layers in front. kUsage where fp8 lacks a calibrated range.
 Status quantize(Graph& graph, const Target& target, const CompileOptions& options);
 
 // Lays out the weights of Linear, QuantizedLinear (which becomes a Linear) and PatchEmbed.

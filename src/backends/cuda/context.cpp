@@ -21,7 +21,9 @@ std::vector<int64_t> bucket_sizes(int64_t max_batch) {
   return sizes;
 }
 
-int64_t CudaContext::Port::bytes(int64_t batch) const { return element_count(at_batch(*shape, batch)) * element; }
+int64_t CudaContext::Port::bytes(int64_t batch) const {
+  return element_count(at_batch(*shape, batch)) * element;
+}
 
 CudaContext::~CudaContext() {
   // Memory goes back below: nothing may still be reading it.
@@ -33,9 +35,11 @@ Result<std::unique_ptr<Context>> CudaContext::create(std::shared_ptr<const CudaP
   VTL_ASSIGN(const MemoryPlan plan, program->plan(options.max_batch, 1));
   if (plan.total() > options.workspace_bytes)
     return resource_error(
-        "the workspace of {} bytes is too small: batch {} on the GPU needs {} bytes, the smallest cap that works ({} "
+        "the workspace of {} bytes is too small: batch {} on the GPU needs {} bytes, the smallest cap that "
+        "works ({} "
         "activations, {} scratch); give --workspace {} or run smaller batches",
-        options.workspace_bytes, options.max_batch, plan.total(), plan.arena_bytes, plan.scratch_bytes, plan.total());
+        options.workspace_bytes, options.max_batch, plan.total(), plan.arena_bytes, plan.scratch_bytes,
+        plan.total());
   auto context = std::unique_ptr<CudaContext>(new CudaContext(std::move(program), options.max_batch));
   VTL_TRY(context->allocate());
   VTL_TRY(context->place(plan));
@@ -70,15 +74,18 @@ Status CudaContext::place(const MemoryPlan& plan) {
   buffers_.assign(graph.values.size(), nullptr);
   for (const PlannedValue& p : plan.values) buffers_[static_cast<size_t>(p.value)] = arena_.data() + p.offset;
   for (size_t i = 0; i < buffers_.size(); ++i)
-    if (program_->roots()[i].kind == CudaProgram::Root::kConstant && program_->roots()[i].value == static_cast<ValueId>(i))
+    if (program_->roots()[i].kind == CudaProgram::Root::kConstant &&
+        program_->roots()[i].value == static_cast<ValueId>(i))
       buffers_[i] = program_->weight(static_cast<ValueId>(i));
-  for (size_t i = 0; i < buffers_.size(); ++i) buffers_[i] = buffers_[static_cast<size_t>(program_->roots()[i].value)];
+  for (size_t i = 0; i < buffers_.size(); ++i)
+    buffers_[i] = buffers_[static_cast<size_t>(program_->roots()[i].value)];
 
   int64_t total = 0;
   for (const auto& [ids, ports] : {std::pair{&graph.inputs, &inputs_}, std::pair{&graph.outputs, &outputs_}})
     for (ValueId id : *ids) {
       const Value& v = graph.value(id);
-      Port port{id, buffers_[static_cast<size_t>(id)], nullptr, &*v.shape, static_cast<int64_t>(dtype_size(v.dtype))};
+      Port port{id, buffers_[static_cast<size_t>(id)], nullptr, &*v.shape,
+                static_cast<int64_t>(dtype_size(v.dtype))};
       total += align(port.bytes(max_batch_));
       ports->push_back(port);
     }
@@ -126,7 +133,8 @@ Status CudaContext::capture(Bound& bound) {
   // Once outside the capture: modules load and attributes are set there.
   VTL_TRY(enqueue(bound));
   VTL_TRY(cuda_status(cudaStreamSynchronize(stream_.get()), "the first run"));
-  VTL_TRY(cuda_status(cudaStreamBeginCapture(stream_.get(), cudaStreamCaptureModeThreadLocal), "the CUDA graph"));
+  VTL_TRY(
+      cuda_status(cudaStreamBeginCapture(stream_.get(), cudaStreamCaptureModeThreadLocal), "the CUDA graph"));
   const Status status = enqueue(bound);
   CapturedGraph captured;
   const cudaError_t error = cudaStreamEndCapture(stream_.get(), captured.put());
@@ -155,7 +163,8 @@ Status CudaContext::measure(const Bound& bound, double* us) {
 
 Result<std::span<const int64_t>> CudaContext::runs_of(int64_t batch) {
   if (batch < 1 || batch > max_batch_)
-    return usage_error("batch {} is not between 1 and {}, which this context was made for", batch, max_batch_);
+    return usage_error("batch {} is not between 1 and {}, which this context was made for", batch,
+                       max_batch_);
   auto& runs = runs_[static_cast<size_t>(batch)];
   if (runs.empty()) {
     if (program_->rows_are_independent())
@@ -188,7 +197,8 @@ Status CudaContext::run(int64_t batch, std::span<const TensorView> inputs,
   VTL_ASSIGN(const std::span<const int64_t> runs, runs_of(batch));
   times_ = DeviceTimes();
   std::fill(layer_us_.begin(), layer_us_.end(), 0.0);
-  for (size_t i = 0; i < inputs_.size(); ++i) std::memcpy(inputs_[i].pinned, inputs[i].data, inputs[i].bytes());
+  for (size_t i = 0; i < inputs_.size(); ++i)
+    std::memcpy(inputs_[i].pinned, inputs[i].data, inputs[i].bytes());
   int64_t first = 0;
   for (int64_t size : runs) {
     VTL_ASSIGN(const Bound* bound, bound_of(size));
@@ -201,7 +211,8 @@ Status CudaContext::run(int64_t batch, std::span<const TensorView> inputs,
   VTL_TRY(add_times(&DeviceTimes::h2d_us, begin_, copied_));
   VTL_TRY(add_times(&DeviceTimes::compute_us, copied_, computed_));
   VTL_TRY(add_times(&DeviceTimes::d2h_us, computed_, end_));
-  for (size_t i = 0; i < outputs_.size(); ++i) std::memcpy(outputs[i].data, outputs_[i].pinned, outputs[i].bytes());
+  for (size_t i = 0; i < outputs_.size(); ++i)
+    std::memcpy(outputs[i].data, outputs_[i].pinned, outputs[i].bytes());
   if (observer && observer->wants_times())
     for (size_t i = 0; i < layer_us_.size(); ++i) observer->on_layer(i, layer_us_[i]);
   return {};
@@ -214,9 +225,9 @@ Status CudaContext::run_slice(const Bound& bound, int64_t first, int64_t rows, O
   const auto at = [&](const Port& p) { return first == 0 ? p.pinned : p.pinned + p.bytes(1) * first; };
   VTL_TRY(cuda_status(cudaEventRecord(begin_.get(), stream), where("an event")));
   for (const Port& p : inputs_)
-    VTL_TRY(cuda_status(cudaMemcpyAsync(p.device, at(p), static_cast<size_t>(p.bytes(rows)), cudaMemcpyHostToDevice,
-                                        stream),
-                        where("the inputs")));
+    VTL_TRY(cuda_status(
+        cudaMemcpyAsync(p.device, at(p), static_cast<size_t>(p.bytes(rows)), cudaMemcpyHostToDevice, stream),
+        where("the inputs")));
   VTL_TRY(cuda_status(cudaEventRecord(copied_.get(), stream), where("an event")));
   if (observer)
     VTL_TRY(observed(bound, rows, *observer));
@@ -226,9 +237,9 @@ Status CudaContext::run_slice(const Bound& bound, int64_t first, int64_t rows, O
     VTL_TRY(enqueue(bound));
   VTL_TRY(cuda_status(cudaEventRecord(computed_.get(), stream), where("an event")));
   for (const Port& p : outputs_)
-    VTL_TRY(cuda_status(cudaMemcpyAsync(at(p), p.device, static_cast<size_t>(p.bytes(rows)), cudaMemcpyDeviceToHost,
-                                        stream),
-                        where("the outputs")));
+    VTL_TRY(cuda_status(
+        cudaMemcpyAsync(at(p), p.device, static_cast<size_t>(p.bytes(rows)), cudaMemcpyDeviceToHost, stream),
+        where("the outputs")));
   return cuda_status(cudaEventRecord(end_.get(), stream), where("an event"));
 }
 

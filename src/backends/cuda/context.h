@@ -10,8 +10,9 @@
 
 namespace vitrail::cuda {
 
-// One stream: an arena on the device, pinned copies of inputs and outputs, and for each of a few batch sizes all
-// launches bound to their addresses and captured into one CUDA graph. Other sizes run as a sequence of these.
+// One stream: an arena on the device, pinned copies of inputs and outputs, and for each of a few batch sizes
+// all launches bound to their addresses and captured into one CUDA graph. Other sizes run as a sequence of
+// these.
 class CudaContext : public Context {
  public:
   static Result<std::unique_ptr<Context>> create(std::shared_ptr<const CudaProgram> program,
@@ -64,9 +65,9 @@ class CudaContext : public Context {
   std::byte *scratch_ = nullptr, *workspace_ = nullptr;
   std::vector<Port> inputs_, outputs_;
   std::vector<Bound> bounds_;
-  std::vector<Bucket> buckets_;                // with their costs
-  std::vector<std::vector<int64_t>> runs_;     // by batch
-  std::vector<double> layer_us_;               // of the batch under way, for an observer
+  std::vector<Bucket> buckets_;             // with their costs
+  std::vector<std::vector<int64_t>> runs_;  // by batch
+  std::vector<double> layer_us_;            // of the batch under way, for an observer
   std::optional<DeviceTimes> times_;
 };
 

@@ -44,12 +44,13 @@ Status cuda_status(cudaError_t error, const std::string& where) {
     case cudaErrorStubLibrary:
     case cudaErrorSystemNotReady:
     case cudaErrorSystemDriverMismatch:
-      return unavailable("{}: unavailable here: no NVIDIA driver, or one older than CUDA {} needs ({})", where,
-                         version_text(CUDART_VERSION), text);
+      return unavailable("{}: unavailable here: no NVIDIA driver, or one older than CUDA {} needs ({})",
+                         where, version_text(CUDART_VERSION), text);
     case cudaErrorNoKernelImageForDevice:
     case cudaErrorUnsupportedPtxVersion:
       return unavailable(
-          "{}: this build holds no kernels for this GPU; configure with -DVITRAIL_CUDA_ARCHITECTURES=native ({})",
+          "{}: this build holds no kernels for this GPU; configure with -DVITRAIL_CUDA_ARCHITECTURES=native "
+          "({})",
           where, text);
     case cudaErrorIllegalAddress:
     case cudaErrorLaunchFailure:
@@ -100,9 +101,10 @@ Result<DeviceMemory> allocate_device(size_t bytes, const std::string& what) {
     size_t free = 0, total = 0;
     (void)cudaGetLastError();
     (void)cudaMemGetInfo(&free, &total);
-    return resource_error("{}: {} bytes of GPU memory are needed, {} of {} are free; give a smaller --profile or "
-                          "fewer streams, or end what else runs there",
-                          what, bytes, free, total);
+    return resource_error(
+        "{}: {} bytes of GPU memory are needed, {} of {} are free; give a smaller --profile or "
+        "fewer streams, or end what else runs there",
+        what, bytes, free, total);
   }
   VTL_TRY(cuda_status(error, what));
   DeviceMemory memory(data, bytes);

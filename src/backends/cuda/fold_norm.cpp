@@ -26,7 +26,8 @@ FoldedNorm fold_norm(const Tensor& weight, std::span<const float> gamma, std::sp
     }
   FoldedNorm folded{Tensor(DType::kF32, weight.shape()), Tensor(DType::kF32, {weight.dim(1)})};
   auto out = folded.weight.as_mutable<float>();
-  for (size_t i = 0; i < k * n; ++i) out[i] = static_cast<float>(scaled[i] - mean[i % n] / static_cast<double>(k));
+  for (size_t i = 0; i < k * n; ++i)
+    out[i] = static_cast<float>(scaled[i] - mean[i % n] / static_cast<double>(k));
   for (size_t j = 0; j < n; ++j)
     folded.bias.as_mutable<float>()[j] =
         static_cast<float>(shift[j] + (bias.empty() ? 0.0 : static_cast<double>(bias[j])));
@@ -68,14 +69,16 @@ class NormFolder {
   std::string refuse(const Node& norm) const {
     const ValueId y = norm.outputs[0];
     for (size_t i = 1; i < 3; ++i)
-      if (norm.input(i) != kNoValue && !graph_.is_constant(norm.input(i))) return "scale or bias is not a constant";
+      if (norm.input(i) != kNoValue && !graph_.is_constant(norm.input(i)))
+        return "scale or bias is not a constant";
     if (uses_.is_output(y)) return "its result is an output of the model";
     if (uses_.consumers(y).empty()) return "nothing reads it";
     for (int reader : uses_.consumers(y)) {
       const Node& n = graph_.nodes[static_cast<size_t>(reader)];
       if (n.op != Op::Linear || kernel_of(n) != "gemm_wgmma" || n.input(0) != y ||
           std::count(n.inputs.begin(), n.inputs.end(), y) != 1)
-        return fmt::format("read by '{}' ({}), which is not a gemm_wgmma product of it", n.name, op_name(n.op));
+        return fmt::format("read by '{}' ({}), which is not a gemm_wgmma product of it", n.name,
+                           op_name(n.op));
     }
     return "";
   }
@@ -113,7 +116,8 @@ class NormFolder {
     const ValueId stats = add_intermediate(graph_, graph_.value(x).name + ".stats", DType::kF32, shape);
     const int maker = uses_.producer(x);
     Node* product = maker < 0 ? nullptr : &graph_.nodes[static_cast<size_t>(maker)];
-    const bool own = product && (kernel_of(*product) == "gemm_wgmma" || product->text("product", "") == "gemm_wgmma") &&
+    const bool own = product &&
+                     (kernel_of(*product) == "gemm_wgmma" || product->text("product", "") == "gemm_wgmma") &&
                      !uses_.is_output(x);
     if (own) {
       product->outputs.resize(2, kNoValue);

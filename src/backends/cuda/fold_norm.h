@@ -3,8 +3,8 @@
 //
 //   ((x − μ)/σ · γ + β) · W + b  =  (1/σ) · x · W′ + b′
 //
-// with W′ = γ ⊙ W, each column of it then centred over K (Σk W′[k,n] = 0, so that the mean of x drops out), and
-// b′ = β·W + b. Only 1/σ is left for run time: the product's epilogue multiplies its rows by it.
+// with W′ = γ ⊙ W, each column of it then centred over K (Σk W′[k,n] = 0, so that the mean of x drops out),
+// and b′ = β·W + b. Only 1/σ is left for run time: the product's epilogue multiplies its rows by it.
 #pragma once
 
 #include <span>

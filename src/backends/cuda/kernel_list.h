@@ -10,8 +10,8 @@
 
 namespace vitrail::cuda {
 
-// A way to compute an operator. The list of an operator is ordered best → host; the first that does not refuse the
-// node gets it, and the refusals are what `explain` shows.
+// A way to compute an operator. The list of an operator is ordered best → host; the first that does not
+// refuse the node gets it, and the refusals are what `explain` shows.
 struct KernelEntry {
   Op op;
   std::string_view name;

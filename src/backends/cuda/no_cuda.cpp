@@ -11,13 +11,15 @@ class NoCudaBackend : public Backend {
   std::string_view name() const override { return "cuda"; }
   Status available() const override {
     return unavailable(
-        "this Vitrail was built without CUDA; install the CUDA toolkit (nvcc 12.4 or newer) and configure with "
+        "this Vitrail was built without CUDA; install the CUDA toolkit (nvcc 12.4 or newer) and configure "
+        "with "
         "-DVITRAIL_CUDA=ON, or use --backend cpu");
   }
   Result<std::vector<LayerReport>> compile(Graph&, const CompileOptions&) const override {
     return available();
   }
-  Result<std::shared_ptr<const Program>> load(std::shared_ptr<const Graph>, const LoadOptions&) const override {
+  Result<std::shared_ptr<const Program>> load(std::shared_ptr<const Graph>,
+                                              const LoadOptions&) const override {
     return available();
   }
 };

@@ -27,7 +27,8 @@ Status CudaContext::observed(const Bound& bound, int64_t rows, Observer& observe
   return {};
 }
 
-// The node's values as the model has them: 16-bit ones in float32; statistics and 8-bit copies are not the model's.
+// The node's values as the model has them: 16-bit ones in float32; statistics and 8-bit copies are not the
+// model's.
 Status CudaContext::show(const Node& node, int64_t rows, Observer& observer) {
   const Graph& graph = program_->graph();
   const bool quantized = node.has("out_type");

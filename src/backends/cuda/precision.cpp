@@ -25,27 +25,27 @@ Result<Precision> parse_precision(std::string_view name, const Device& d) {
   if (name == "fp32") return Precision{};
   if (name == "tf32") {
     if (d.cc < 80)
-      return unavailable("--precision tf32 needs compute capability 8.0 or newer; {} has {}.{}; use fp16", d.name,
-                         d.cc / 10, d.cc % 10);
+      return unavailable("--precision tf32 needs compute capability 8.0 or newer; {} has {}.{}; use fp16",
+                         d.name, d.cc / 10, d.cc % 10);
     return Precision{Type::kF32, true, {}, "tf32"};
   }
   if (name == "fp16") return Precision{Type::kF16, false, {}, "fp16"};
   if (name == "bf16") {
     if (d.cc < 80)
-      return unavailable("--precision bf16 needs compute capability 8.0 or newer; {} has {}.{}; use fp16", d.name,
-                         d.cc / 10, d.cc % 10);
+      return unavailable("--precision bf16 needs compute capability 8.0 or newer; {} has {}.{}; use fp16",
+                         d.name, d.cc / 10, d.cc % 10);
     return Precision{Type::kBF16, false, {}, "bf16"};
   }
   if (name == "fp8") {
     if (!d.has_fp8())
-      return unavailable("--precision fp8 needs compute capability 8.9 or newer; {} has {}.{}; use fp16", d.name,
-                         d.cc / 10, d.cc % 10);
+      return unavailable("--precision fp8 needs compute capability 8.9 or newer; {} has {}.{}; use fp16",
+                         d.name, d.cc / 10, d.cc % 10);
     return Precision{Type::kF16, false, Type::kE4M3, "fp8"};
   }
   if (name == "int8") {
     if (!d.has_wgmma())
-      return unavailable("--precision int8 needs compute capability 9.0; {} has {}.{}; use fp16", d.name, d.cc / 10,
-                         d.cc % 10);
+      return unavailable("--precision int8 needs compute capability 9.0; {} has {}.{}; use fp16", d.name,
+                         d.cc / 10, d.cc % 10);
     return Precision{Type::kF16, false, Type::kS8, "int8"};
   }
   return usage_error("--precision {}: the cuda backend knows fp32, tf32, fp16, bf16, fp8, int8", name);

@@ -13,9 +13,9 @@
 namespace vitrail::cuda {
 
 struct Precision {
-  Type type = Type::kF32;          // of the activations
-  bool tf32 = false;               // products may round their operands to TF32
-  std::optional<Type> quantized;   // kE4M3 or kS8: products that run in 8 bits
+  Type type = Type::kF32;         // of the activations
+  bool tf32 = false;              // products may round their operands to TF32
+  std::optional<Type> quantized;  // kE4M3 or kS8: products that run in 8 bits
   std::string_view name = "fp32";
   bool half() const { return type != Type::kF32; }
 };
@@ -41,7 +41,7 @@ std::optional<Type> type_of(DType dtype);
 uint8_t to_e4m3(float value);  // to nearest even, saturating
 float from_e4m3(uint8_t bits);
 
-Tensor to_float32(const Tensor& tensor);             // any floating type
+Tensor to_float32(const Tensor& tensor);               // any floating type
 Tensor convert_float(const Tensor& tensor, DType to);  // between floating types
 
 }  // namespace vitrail::cuda

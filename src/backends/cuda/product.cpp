@@ -13,8 +13,8 @@ namespace {
 // One plan of the library, then at most one pass for what its epilogues cannot do.
 class LtLaunch : public Launch {
  public:
-  LtLaunch(const Lt& lt, std::shared_ptr<const Lt::Plan> plan, const GemmArgs& args, void* to, void* workspace,
-           bool fused, EpilogueArgs epilogue, std::string where)
+  LtLaunch(const Lt& lt, std::shared_ptr<const Lt::Plan> plan, const GemmArgs& args, void* to,
+           void* workspace, bool fused, EpilogueArgs epilogue, std::string where)
       : lt_(lt),
         plan_(std::move(plan)),
         args_(args),
@@ -25,8 +25,8 @@ class LtLaunch : public Launch {
         where_(std::move(where)) {}
 
   Status enqueue(cudaStream_t stream, bool) const override {
-    VTL_TRY(lt_.run(*plan_, args_.a, args_.b, fused_ ? args_.bias : nullptr, fused_ ? args_.residual : nullptr, to_,
-                    workspace_, stream)
+    VTL_TRY(lt_.run(*plan_, args_.a, args_.b, fused_ ? args_.bias : nullptr,
+                    fused_ ? args_.residual : nullptr, to_, workspace_, stream)
                 .with_context(where_));
     return fused_ ? Status() : cuda_status(launch_epilogue(epilogue_, stream, false), where_);
   }
@@ -42,14 +42,16 @@ class LtLaunch : public Launch {
   std::string where_;
 };
 
-// Whether the library's own epilogue does everything: a bias in the type of the output, a residual of its shape.
+// Whether the library's own epilogue does everything: a bias in the type of the output, a residual of its
+// shape.
 bool fits_lt_epilogue(const Product& p) {
   const GemmArgs& a = p.args;
   return a.activation == Activation::kNone && !a.col_scale && (!a.bias || p.type == Type::kF32) &&
          (!a.residual || a.residual_rows == a.m) && p.type != Type::kE4M3;
 }
 
-Result<std::unique_ptr<Launch>> bind_lt(const Product& p, int choice, const Binding& b, const std::string& where) {
+Result<std::unique_ptr<Launch>> bind_lt(const Product& p, int choice, const Binding& b,
+                                        const std::string& where) {
   if (const std::string reason = refuse_lt(p); !reason.empty())
     return internal_error("{}: cuBLASLt cannot compute it: {}", where, reason);
   if (!b.lt) return internal_error("{}: cuBLASLt is not open", where);
@@ -64,8 +66,8 @@ Result<std::unique_ptr<Launch>> bind_lt(const Product& p, int choice, const Bind
   problem.residual = fused && a.residual;
   VTL_ASSIGN(auto plans, b.lt->plans(problem, b.workspace_bytes, choice + 1));
   if (plans.empty())
-    return unavailable("{}: cuBLASLt has no algorithm for {}×{}×{} in {}; use another --precision", where, a.m, a.n,
-                       a.k, type_name(p.type));
+    return unavailable("{}: cuBLASLt has no algorithm for {}×{}×{} in {}; use another --precision", where,
+                       a.m, a.n, a.k, type_name(p.type));
   EpilogueArgs e;
   void* to = wide ? static_cast<void*>(b.scratch) : a.d;
   e.x = to;
@@ -85,7 +87,8 @@ Result<std::unique_ptr<Launch>> bind_lt(const Product& p, int choice, const Bind
 
 std::string refuse_lt(const Product& p) {
   if (p.type == Type::kS8 || p.type == Type::kU8) return "integer products have no float epilogue there";
-  if (p.args.stats || p.args.stats_out || p.args.d8) return "the fused LayerNorm or 8-bit output needs Vitrail's kernel";
+  if (p.args.stats || p.args.stats_out || p.args.d8)
+    return "the fused LayerNorm or 8-bit output needs Vitrail's kernel";
   if (p.type == Type::kE4M3 && (p.args.k % 16 || p.args.n % 16)) return "FP8 needs multiples of 16";
   return "";
 }

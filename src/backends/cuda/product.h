@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A matrix product with its epilogue, by Vitrail's kernels or cuBLASLt: what Linear, PatchEmbed and the tuner share.
+// A matrix product with its epilogue, by Vitrail's kernels or cuBLASLt: what Linear, PatchEmbed and the tuner
+// share.
 #pragma once
 
 #include <memory>
@@ -24,7 +25,7 @@ std::string refuse_lt(const Product& product);
 int64_t lt_scratch_bytes(const Product& product);
 
 // `config`: a GemmConfig's name, or kLtPrefix and a number; empty for the likely best of Vitrail's.
-Result<std::unique_ptr<Launch>> bind_product(const Product& product, const std::string& config, const Binding& binding,
-                                             const std::string& where);
+Result<std::unique_ptr<Launch>> bind_product(const Product& product, const std::string& config,
+                                             const Binding& binding, const std::string& where);
 
 }  // namespace vitrail::cuda

@@ -19,7 +19,8 @@ int64_t align(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kA
 
 }  // namespace
 
-Result<std::shared_ptr<const Program>> CudaProgram::create(std::shared_ptr<const Graph> graph, const Device& device) {
+Result<std::shared_ptr<const Program>> CudaProgram::create(std::shared_ptr<const Graph> graph,
+                                                           const Device& device) {
   auto program = std::shared_ptr<CudaProgram>(new CudaProgram(std::move(graph), device));
   VTL_TRY(program->make_steps());
   program->find_roots();
@@ -31,8 +32,8 @@ Result<std::shared_ptr<const Program>> CudaProgram::create(std::shared_ptr<const
 Status CudaProgram::make_steps() {
   for (const Value& v : graph_->values)
     if (!v.shape || dtype_size(v.dtype) == 0)
-      return bad_input("value '{}' has no shape or type, so it cannot be planned; the reference backend runs it",
-                       v.name);
+      return bad_input(
+          "value '{}' has no shape or type, so it cannot be planned; the reference backend runs it", v.name);
   bool lt = false;
   for (const Node& node : graph_->nodes) {
     const std::string kernel = kernel_of(node);
@@ -42,8 +43,9 @@ Status CudaProgram::make_steps() {
     }
     const KernelEntry* entry = find_entry(kernel, node.op);
     if (!entry)
-      return bad_input("layer '{}': this build has no kernel '{}' for {}; rebuild the engine with `vitrail build`",
-                       node.name, kernel, op_name(node.op));
+      return bad_input(
+          "layer '{}': this build has no kernel '{}' for {}; rebuild the engine with `vitrail build`",
+          node.name, kernel, op_name(node.op));
     steps_.push_back(entry->make ? entry->make(*graph_, node) : nullptr);
     lt |= steps_.back() && steps_.back()->needs_lt();
   }
@@ -60,7 +62,8 @@ void CudaProgram::find_roots() {
     if (graph_->values[i].constant) roots_[i].kind = Root::kConstant;
   }
   for (const Node& node : graph_->nodes)
-    if (is_view(node)) roots_[static_cast<size_t>(node.outputs[0])] = roots_[static_cast<size_t>(node.input(0))];
+    if (is_view(node))
+      roots_[static_cast<size_t>(node.outputs[0])] = roots_[static_cast<size_t>(node.input(0))];
 }
 
 Status CudaProgram::upload() {
@@ -112,7 +115,8 @@ Result<MemoryPlan> CudaProgram::plan(int64_t batch, int) const {
     const Node& node = graph_->nodes[n];
     if (!is_view(node))
       for (size_t i = 0; i < node.outputs.size(); ++i)
-        if (node.outputs[i] != kNoValue && !(i == 0 && node.integer("only_q", 0))) request(node.outputs[i], at);
+        if (node.outputs[i] != kNoValue && !(i == 0 && node.integer("only_q", 0)))
+          request(node.outputs[i], at);
     for (ValueId id : node.inputs)
       if (id != kNoValue && root(id).kind == Root::kArena) requests[root(id).value].last = at;
   }

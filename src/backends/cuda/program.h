@@ -15,7 +15,8 @@ inline constexpr size_t kLtWorkspaceBytes = size_t{32} << 20;
 // The loaded graph: weights on the device, one Step a node; shared by all contexts.
 class CudaProgram : public Program, public std::enable_shared_from_this<CudaProgram> {
  public:
-  static Result<std::shared_ptr<const Program>> create(std::shared_ptr<const Graph> graph, const Device& device);
+  static Result<std::shared_ptr<const Program>> create(std::shared_ptr<const Graph> graph,
+                                                       const Device& device);
 
   Result<MemoryPlan> plan(int64_t batch, int threads) const override;
   Result<std::unique_ptr<Context>> create_context(const ContextOptions& options) const override;
@@ -53,8 +54,8 @@ class CudaProgram : public Program, public std::enable_shared_from_this<CudaProg
   bool independent_ = false;
 };
 
-// Whether batches may be run in parts and padded: the first axis of every value counts images, and no node looks
-// across it.
+// Whether batches may be run in parts and padded: the first axis of every value counts images, and no node
+// looks across it.
 bool rows_are_independent(const Graph& graph);
 
 }  // namespace vitrail::cuda

@@ -7,7 +7,8 @@
 namespace vitrail::cuda {
 namespace {
 
-// Rows of the batch lie one after the other: axis 0 counts images (times a constant), no other axis depends on them.
+// Rows of the batch lie one after the other: axis 0 counts images (times a constant), no other axis depends
+// on them.
 bool is_batch_major(const Graph& graph, ValueId id) {
   const auto& shape = graph.value(id).shape;
   if (!shape || shape->empty() || (*shape)[0].per_batch == 0 || (*shape)[0].fixed != 0) return false;
@@ -50,7 +51,9 @@ bool keeps_rows_apart(const Graph& graph, const Node& node) {
 }  // namespace
 
 bool rows_are_independent(const Graph& graph) {
-  const auto good = [&](ValueId id) { return id == kNoValue || graph.is_constant(id) || is_batch_major(graph, id); };
+  const auto good = [&](ValueId id) {
+    return id == kNoValue || graph.is_constant(id) || is_batch_major(graph, id);
+  };
   for (const auto* ends : {&graph.inputs, &graph.outputs})
     for (ValueId id : *ends)
       if (graph.is_constant(id) || !is_batch_major(graph, id)) return false;

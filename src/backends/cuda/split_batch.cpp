@@ -26,7 +26,8 @@ std::vector<int64_t> split_batch(int64_t n, std::span<const Bucket> buckets) {
        rows -= first[static_cast<size_t>(rows)])
     sizes.push_back(first[static_cast<size_t>(rows)]);
   std::sort(sizes.begin(), sizes.end(), std::greater<>());
-  // With padding in the middle a smaller one would follow it: the largest go first, so the last takes what is left.
+  // With padding in the middle a smaller one would follow it: the largest go first, so the last takes what is
+  // left.
   return sizes;
 }
 

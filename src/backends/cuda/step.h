@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the CUDA backend makes of a node: an entry of the kernel list, chosen at build time, becomes a Step at load
-// time and, for each batch size of a context, a Launch with all pointers and shapes fixed.
+// What the CUDA backend makes of a node: an entry of the kernel list, chosen at build time, becomes a Step at
+// load time and, for each batch size of a context, a Launch with all pointers and shapes fixed.
 #pragma once
 
 #include <memory>
@@ -78,13 +78,16 @@ inline Dim extent(const Graph& graph, ValueId id, int axis) {
   const SymShape& s = *graph.value(id).shape;
   return s[static_cast<size_t>(axis < 0 ? axis + static_cast<int>(s.size()) : axis)];
 }
-// Product of all extents but the last: the rows of a value seen as a matrix. Nothing when not affine in the batch.
+// Product of all extents but the last: the rows of a value seen as a matrix. Nothing when not affine in the
+// batch.
 inline std::optional<Dim> rows_of(const Graph& graph, ValueId id) {
   const SymShape& shape = *graph.value(id).shape;
   return element_count(SymShape(shape.begin(), shape.end() - (shape.empty() ? 0 : 1)));
 }
 // Of a value that a kernel reads or writes; E4M3 only where the node's attribute says so.
-inline Type type_of(const Graph& graph, ValueId id) { return type_of(graph.value(id).dtype).value_or(Type::kF32); }
+inline Type type_of(const Graph& graph, ValueId id) {
+  return type_of(graph.value(id).dtype).value_or(Type::kF32);
+}
 
 inline Type type_attribute(const Node& node, std::string_view name, Type fallback) {
   return type_from_name(node.text(name, "")).value_or(fallback);

@@ -39,8 +39,7 @@ AttentionArgs args_of(const Graph& graph, const Node& node, Type type) {
 
 class AttentionStep : public Step {
  public:
-  AttentionStep(const Graph& graph, const Node& node)
-      : node_(node), batch_(extent(graph, node.input(0), 0)) {
+  AttentionStep(const Graph& graph, const Node& node) : node_(node), batch_(extent(graph, node.input(0), 0)) {
     args_ = args_of(graph, node, type_of(graph, node.input(0)));
     args_.out_type = type_attribute(node, "out_type", args_.type);
     args_.out_scale = node.real("q_scale", 1);

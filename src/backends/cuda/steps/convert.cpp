@@ -6,7 +6,8 @@
 namespace vitrail::cuda {
 namespace {
 
-// Attributes "from" and "to" where the graph's type does not say (E4M3); "q_scale", "q_zero" as launch_convert's.
+// Attributes "from" and "to" where the graph's type does not say (E4M3); "q_scale", "q_zero" as
+// launch_convert's.
 class ConvertStep : public Step {
  public:
   ConvertStep(const Graph& graph, const Node& node)
@@ -33,7 +34,8 @@ class ConvertStep : public Step {
 std::string refuse_parameters(const Graph& graph, const Node& node, DType integers) {
   if (integers != DType::kI8 && integers != DType::kU8) return "integers of other than 8 bits";
   for (size_t i = 1; i < 3; ++i)
-    if (node.input(i) != kNoValue && (!graph.is_constant(node.input(i)) || graph.constant(node.input(i)).count() != 1))
+    if (node.input(i) != kNoValue &&
+        (!graph.is_constant(node.input(i)) || graph.constant(node.input(i)).count() != 1))
       return "scale or zero point is not one constant";
   return "";
 }
@@ -45,13 +47,17 @@ std::string refuse_quantize(const Graph& graph, const Node& node, const Target&)
   if (!element_count(*graph.value(node.input(0)).shape)) return "element count is not affine in the batch";
   return refuse_parameters(graph, node, graph.value(node.outputs[0]).dtype);
 }
-std::unique_ptr<Step> make_quantize(const Graph& graph, const Node& node) { return make_convert(graph, node); }
+std::unique_ptr<Step> make_quantize(const Graph& graph, const Node& node) {
+  return make_convert(graph, node);
+}
 
 std::string refuse_dequantize(const Graph& graph, const Node& node, const Target&) {
   if (!element_count(*graph.value(node.input(0)).shape)) return "element count is not affine in the batch";
   return refuse_parameters(graph, node, graph.value(node.input(0)).dtype);
 }
-std::unique_ptr<Step> make_dequantize(const Graph& graph, const Node& node) { return make_convert(graph, node); }
+std::unique_ptr<Step> make_dequantize(const Graph& graph, const Node& node) {
+  return make_convert(graph, node);
+}
 
 std::string refuse_convert(const Graph& graph, const Node& node, const Target&) {
   for (ValueId id : {node.input(0), node.outputs[0]})

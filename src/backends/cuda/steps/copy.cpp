@@ -66,12 +66,12 @@ class GatherStep : public Step {
     const int64_t inner = element_count(Shape(at + 1, x.end())) *
                           static_cast<int64_t>(dtype_size(graph_.value(node_.input(0)).dtype));
     const int64_t count = element_count(at_batch(*graph_.value(node_.input(1)).shape, b.batch));
-    return kernel_launch(layer_text(node_),
-                         [from = b.data(node_.input(0)), index = b.data<int64_t>(node_.input(1)),
-                          to = b.data(node_.outputs[0]), outer, length = *at, count, inner](cudaStream_t s,
-                                                                                           bool dependent) {
-                           return launch_gather(from, index, to, outer, length, count, inner, s, dependent);
-                         });
+    return kernel_launch(
+        layer_text(node_),
+        [from = b.data(node_.input(0)), index = b.data<int64_t>(node_.input(1)),
+         to = b.data(node_.outputs[0]), outer, length = *at, count, inner](cudaStream_t s, bool dependent) {
+          return launch_gather(from, index, to, outer, length, count, inner, s, dependent);
+        });
   }
 
  private:

@@ -115,7 +115,8 @@ class BinaryStep : public Step {
 
 std::string refuse_unary(const Graph& graph, const Node& node, const Target&) {
   if (!is_float(graph.value(node.input(0)).dtype)) return "input is not of a floating type";
-  if (!unary_of(node)) return fmt::format("no kernel for approximate = '{}'", node.text("approximate", "none"));
+  if (!unary_of(node))
+    return fmt::format("no kernel for approximate = '{}'", node.text("approximate", "none"));
   return element_count(*graph.value(node.outputs[0]).shape) ? "" : "element count is not affine in the batch";
 }
 std::unique_ptr<Step> make_unary(const Graph& graph, const Node& node) {
@@ -125,7 +126,8 @@ std::unique_ptr<Step> make_unary(const Graph& graph, const Node& node) {
 std::string refuse_binary(const Graph& graph, const Node& node, const Target&) {
   for (size_t i : {size_t{0}, size_t{1}})
     if (!is_float(graph.value(node.input(i)).dtype)) return "an operand is not of a floating type";
-  return graph.value(node.outputs[0]).shape->size() > kMaxRank ? fmt::format("more than {} axes", kMaxRank) : "";
+  return graph.value(node.outputs[0]).shape->size() > kMaxRank ? fmt::format("more than {} axes", kMaxRank)
+                                                               : "";
 }
 std::unique_ptr<Step> make_binary(const Graph& graph, const Node& node) {
   return std::make_unique<BinaryStep>(graph, node);

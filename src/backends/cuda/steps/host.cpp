@@ -21,26 +21,30 @@ struct HostOperand {
 
 class HostLaunch : public Launch {
  public:
-  HostLaunch(std::unique_ptr<Context> context, PinnedMemory staging, int64_t batch, std::vector<HostOperand> inputs,
-             std::vector<HostOperand> outputs, std::string where)
+  HostLaunch(std::unique_ptr<Context> context, PinnedMemory staging, int64_t batch,
+             std::vector<HostOperand> inputs, std::vector<HostOperand> outputs, std::string where)
       : context_(std::move(context)),
         staging_(std::move(staging)),
         batch_(batch),
         inputs_(std::move(inputs)),
         outputs_(std::move(outputs)),
         where_(std::move(where)) {
-    for (const HostOperand& o : inputs_) input_views_.push_back({o.dtype, o.shape, staging_.data() + o.offset});
-    for (const HostOperand& o : outputs_) output_views_.push_back({o.dtype, o.shape, staging_.data() + o.offset});
+    for (const HostOperand& o : inputs_)
+      input_views_.push_back({o.dtype, o.shape, staging_.data() + o.offset});
+    for (const HostOperand& o : outputs_)
+      output_views_.push_back({o.dtype, o.shape, staging_.data() + o.offset});
   }
   Status enqueue(cudaStream_t stream, bool) const override {
     for (const HostOperand& o : inputs_)
       VTL_TRY(cuda_status(
-          cudaMemcpyAsync(staging_.data() + o.offset, o.device, o.bytes, cudaMemcpyDeviceToHost, stream), where_));
+          cudaMemcpyAsync(staging_.data() + o.offset, o.device, o.bytes, cudaMemcpyDeviceToHost, stream),
+          where_));
     VTL_TRY(cuda_status(cudaStreamSynchronize(stream), where_));
     VTL_TRY(context_->run(batch_, input_views_, output_views_, nullptr).with_context(where_));
     for (const HostOperand& o : outputs_)
       VTL_TRY(cuda_status(
-          cudaMemcpyAsync(o.device, staging_.data() + o.offset, o.bytes, cudaMemcpyHostToDevice, stream), where_));
+          cudaMemcpyAsync(o.device, staging_.data() + o.offset, o.bytes, cudaMemcpyHostToDevice, stream),
+          where_));
     return cuda_status(cudaStreamSynchronize(stream), where_);
   }
   bool ends_in_own_kernel() const override { return false; }
@@ -111,9 +115,9 @@ class HostStep : public Step {
     auto inputs = operands(inputs_, program_graph_->inputs);
     auto outputs = operands(outputs_, program_graph_->outputs);
     VTL_ASSIGN(PinnedMemory staging, allocate_pinned(total, layer_text(node_)));
-    return std::unique_ptr<Launch>(std::make_unique<HostLaunch>(std::move(context), std::move(staging), b.batch,
-                                                                std::move(inputs), std::move(outputs),
-                                                                layer_text(node_)));
+    return std::unique_ptr<Launch>(std::make_unique<HostLaunch>(std::move(context), std::move(staging),
+                                                                b.batch, std::move(inputs),
+                                                                std::move(outputs), layer_text(node_)));
   }
 
  private:

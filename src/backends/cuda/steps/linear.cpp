@@ -9,12 +9,13 @@
 namespace vitrail::cuda {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Activation>, 6> kActivations{{{"none", Activation::kNone},
-                                                                               {"relu", Activation::kRelu},
-                                                                               {"gelu", Activation::kGelu},
-                                                                               {"gelu_tanh", Activation::kGeluTanh},
-                                                                               {"sigmoid", Activation::kSigmoid},
-                                                                               {"tanh", Activation::kTanh}}};
+constexpr std::array<std::pair<std::string_view, Activation>, 6> kActivations{
+    {{"none", Activation::kNone},
+     {"relu", Activation::kRelu},
+     {"gelu", Activation::kGelu},
+     {"gelu_tanh", Activation::kGeluTanh},
+     {"sigmoid", Activation::kSigmoid},
+     {"tanh", Activation::kTanh}}};
 
 // Inputs and outputs of a packed Linear.
 enum : size_t { kX, kWeight, kBias, kResidual, kStats, kColScale };
@@ -67,7 +68,8 @@ std::string refuse_shape(const Graph& graph, const Node& node) {
   SymShape r = *graph.value(residual).shape;
   r.erase(r.begin(), std::find_if(r.begin(), r.end(), [](Dim d) { return d != Dim::of(1); }));
   if (r.size() > out.size() || !std::equal(r.rbegin(), r.rend(), out.rbegin()))
-    return fmt::format("residual {} is not rows of {}", to_string(*graph.value(residual).shape), to_string(out));
+    return fmt::format("residual {} is not rows of {}", to_string(*graph.value(residual).shape),
+                       to_string(out));
   return r.empty() ? "the residual is a scalar" : "";
 }
 
@@ -90,7 +92,8 @@ std::optional<Activation> activation_from_name(std::string_view name) {
 std::string refuse_linear_own(const Graph& graph, const Node& node, const Target& target) {
   if (!target.precision.half()) return fmt::format("computes 16 and 8 bits, not {}", target.precision.name);
   if (!target.device.has_wgmma())
-    return fmt::format("needs compute capability 9.0, this is {}.{}", target.device.cc / 10, target.device.cc % 10);
+    return fmt::format("needs compute capability 9.0, this is {}.{}", target.device.cc / 10,
+                       target.device.cc % 10);
   if (const std::string reason = refuse_shape(graph, node); !reason.empty()) return reason;
   if (!is_float(graph.value(node.input(1)).dtype)) return "weight is not of a floating type";
   return refuse_gemm(target.precision.type, shape_only(graph, node));
@@ -103,8 +106,9 @@ std::string refuse_linear_lt(const Graph& graph, const Node& node, const Target&
 
 std::string refuse_quantized_linear(const Graph& graph, const Node& node, const Target& target) {
   if (!target.device.has_wgmma() || !target.precision.half())
-    return fmt::format("needs --precision int8 (or fp16, fp8) and compute capability 9.0, this is {} and {}.{}",
-                       target.precision.name, target.device.cc / 10, target.device.cc % 10);
+    return fmt::format(
+        "needs --precision int8 (or fp16, fp8) and compute capability 9.0, this is {} and {}.{}",
+        target.precision.name, target.device.cc / 10, target.device.cc % 10);
   if (const std::string reason = refuse_shape(graph, node); !reason.empty()) return reason;
   if (!graph.is_constant(node.input(2))) return "the scales are not constant";
   return refuse_gemm(Type::kS8, shape_only(graph, node));

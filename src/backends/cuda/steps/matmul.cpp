@@ -48,8 +48,8 @@ class MatMulStep : public Step {
     p.tf32 = node_.integer("tf32", 0) != 0;
     VTL_ASSIGN(auto plans, b.lt->plans(p, b.workspace_bytes, 1));
     if (plans.empty())
-      return unavailable("{}: cuBLASLt has no algorithm for {} products {}×{}×{} in {}", layer_text(node_), p.batch,
-                         p.m, p.n, p.k, type_name(p.in));
+      return unavailable("{}: cuBLASLt has no algorithm for {} products {}×{}×{} in {}", layer_text(node_),
+                         p.batch, p.m, p.n, p.k, type_name(p.in));
     return std::unique_ptr<Launch>(std::make_unique<LtBatchedLaunch>(*b.lt, plans[0], b, node_));
   }
 

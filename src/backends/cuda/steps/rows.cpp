@@ -78,11 +78,11 @@ class MeanStep : public Step {
     inner_ = element_count(SymShape(shape.begin() + axis + 1, shape.end()))->fixed;
   }
   Result<std::unique_ptr<Launch>> bind(const Binding& b) const override {
-    return kernel_launch(layer_text(node_),
-                         [x = b.data(node_.input(0)), y = b.data(node_.outputs[0]), type = type_,
-                          outer = outer_.at(b.batch), count = count_, inner = inner_](cudaStream_t s, bool dependent) {
-                           return launch_mean(x, y, type, outer, count, inner, s, dependent);
-                         });
+    return kernel_launch(layer_text(node_), [x = b.data(node_.input(0)), y = b.data(node_.outputs[0]),
+                                             type = type_, outer = outer_.at(b.batch), count = count_,
+                                             inner = inner_](cudaStream_t s, bool dependent) {
+      return launch_mean(x, y, type, outer, count, inner, s, dependent);
+    });
   }
 
  private:
@@ -123,7 +123,9 @@ std::unique_ptr<Step> make_row_stats(const Graph& graph, const Node& node) {
   return std::make_unique<RowsStep>(graph, node);
 }
 
-std::string refuse_softmax(const Graph& graph, const Node& node, const Target&) { return refuse_rows(graph, node); }
+std::string refuse_softmax(const Graph& graph, const Node& node, const Target&) {
+  return refuse_rows(graph, node);
+}
 std::unique_ptr<Step> make_softmax(const Graph& graph, const Node& node) {
   return std::make_unique<RowsStep>(graph, node);
 }
