@@ -73,7 +73,9 @@ __device__ __forceinline__ float gelu(float x) {
   q = fmaf(q, u, 3.60274596e-04f);
   q = fmaf(q, u, -1.05226688e-01f);
   q = fmaf(q, u, -2.30204539f);
-  return __fdividef(x, 1 + exp2_fast(q * x));
+  float inverse;  // of 1 … ∞, where the approximation is good to a unit in the last place
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(1 + exp2_fast(q * x)));
+  return x * inverse;
 }
 __device__ __forceinline__ float gelu_exact(float x) { return 0.5f * x * (1 + erff(x * 0.70710678118654752f)); }
 __device__ __forceinline__ float gelu_tanh(float x) {
@@ -103,20 +105,31 @@ __device__ __forceinline__ float activate(float x, Activation a) {
 __device__ __forceinline__ float merge_rstd(const float* stats, int columns, float epsilon) {
   constexpr int kHeld = 16;  // groups kept in registers: rows of up to 1024; the rest is read twice
   const int groups = (columns + kStatsColumns - 1) / kStatsColumns;
+  const float last = static_cast<float>(columns - (groups - 1) * kStatsColumns) / kStatsColumns;  // share of a group
   const auto* pairs = reinterpret_cast<const float2*>(stats);
   float2 held[kHeld];
 #pragma unroll
   for (int g = 0; g < kHeld; ++g) held[g] = g < groups ? __ldcg(pairs + g) : float2{0, 0};
-  auto width = [&](int g) { return static_cast<float>(max(0, min(kStatsColumns, columns - g * kStatsColumns))); };
-  float sum = 0, m2 = 0;
+  float sum = 0;
 #pragma unroll
-  for (int g = 0; g < kHeld; ++g) sum += held[g].x * width(g);
-  for (int g = kHeld; g < groups; ++g) sum += __ldcg(pairs + g).x * width(g);
-  const float mean = sum / static_cast<float>(columns);
-  auto add = [&](float2 s, int g) { m2 += s.y + (s.x - mean) * (s.x - mean) * width(g); };
+  for (int g = 0; g < kHeld; ++g) sum += g == groups - 1 ? held[g].x * last : held[g].x;
+#pragma unroll 1
+  for (int g = kHeld; g < groups; ++g) sum += __ldcg(pairs + g).x * (g == groups - 1 ? last : 1.0f);
+  const float mean = sum * kStatsColumns / static_cast<float>(columns);
+  float m2 = 0, spread = 0;
 #pragma unroll
-  for (int g = 0; g < kHeld; ++g) add(held[g], g);
-  for (int g = kHeld; g < groups; ++g) add(__ldcg(pairs + g), g);
+  for (int g = 0; g < kHeld; ++g) {
+    const float delta = g < groups ? held[g].x - mean : 0;
+    m2 += held[g].y;
+    spread = fmaf(delta * (g == groups - 1 ? last : 1.0f), delta, spread);
+  }
+#pragma unroll 1
+  for (int g = kHeld; g < groups; ++g) {
+    const float2 pair = __ldcg(pairs + g);
+    m2 += pair.y;
+    spread += (pair.x - mean) * (pair.x - mean) * (g == groups - 1 ? last : 1.0f);
+  }
+  m2 = fmaf(spread, kStatsColumns, m2);
   return rsqrtf(m2 / static_cast<float>(columns) + epsilon);
 }
 
