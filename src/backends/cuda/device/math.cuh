@@ -100,36 +100,25 @@ __device__ __forceinline__ float activate(float x, Activation a) {
   }
 }
 
-// 1/σ of one row from the statistics of its groups. Called by one thread a row: the loads of a row are independent and
-// all in flight together.
+// 1/σ of one row from the statistics of its groups, merged one by one (Chan et al. 1979). Called by one thread a row.
+// Four loads are in flight at a time; more would cost instructions, which cost more.
 __device__ __forceinline__ float merge_rstd(const float* stats, int columns, float epsilon) {
-  constexpr int kHeld = 16;  // groups kept in registers: rows of up to 1024; the rest is read twice
-  const int groups = (columns + kStatsColumns - 1) / kStatsColumns;
-  const float last = static_cast<float>(columns - (groups - 1) * kStatsColumns) / kStatsColumns;  // share of a group
   const auto* pairs = reinterpret_cast<const float2*>(stats);
-  float2 held[kHeld];
+  const int groups = (columns + kStatsColumns - 1) / kStatsColumns;
+  float mean = 0, m2 = 0, count = 0;
+  for (int first = 0; first < groups; first += 4) {
+    float2 pair[4];
 #pragma unroll
-  for (int g = 0; g < kHeld; ++g) held[g] = g < groups ? __ldcg(pairs + g) : float2{0, 0};
-  float sum = 0;
+    for (int i = 0; i < 4; ++i) pair[i] = __ldcg(pairs + min(first + i, groups - 1));
 #pragma unroll
-  for (int g = 0; g < kHeld; ++g) sum += g == groups - 1 ? held[g].x * last : held[g].x;
-#pragma unroll 1
-  for (int g = kHeld; g < groups; ++g) sum += __ldcg(pairs + g).x * (g == groups - 1 ? last : 1.0f);
-  const float mean = sum * kStatsColumns / static_cast<float>(columns);
-  float m2 = 0, spread = 0;
-#pragma unroll
-  for (int g = 0; g < kHeld; ++g) {
-    const float delta = g < groups ? held[g].x - mean : 0;
-    m2 += held[g].y;
-    spread = fmaf(delta * (g == groups - 1 ? last : 1.0f), delta, spread);
+    for (int i = 0; i < 4; ++i) {
+      const float width = static_cast<float>(max(0, min(kStatsColumns, columns - (first + i) * kStatsColumns)));
+      const float delta = pair[i].x - mean, share = __fdividef(width, count + width);
+      m2 += (width > 0 ? pair[i].y : 0) + delta * delta * count * share;
+      mean = fmaf(delta, share, mean);
+      count += width;
+    }
   }
-#pragma unroll 1
-  for (int g = kHeld; g < groups; ++g) {
-    const float2 pair = __ldcg(pairs + g);
-    m2 += pair.y;
-    spread += (pair.x - mean) * (pair.x - mean) * (g == groups - 1 ? last : 1.0f);
-  }
-  m2 = fmaf(spread, kStatsColumns, m2);
   return rsqrtf(m2 / static_cast<float>(columns) + epsilon);
 }
 
