@@ -12,7 +12,7 @@ namespace vitrail::cli {
 namespace {
 
 struct BuildFlags {
-  std::string model, output, backend = "cpu", precision = "fp32", workspace = "1GiB";
+  std::string model, output, backend = "cpu", precision = "fp32", workspace = "1GiB", timing_cache;
   std::vector<std::string> profiles;
   ModelFlags model_flags;
   ThreadFlag threads;
@@ -33,6 +33,7 @@ Status build(const BuildFlags& flags) {
   options.backend = flags.backend;
   options.precision = flags.precision;
   options.fuse.drop_fake_quantization = flags.drop_fake_quantization;
+  options.timing_cache = flags.timing_cache;
   options.progress = progress_bar(flags.json);
   VTL_ASSIGN(const BuildOutcome outcome, build_engine(flags.model, flags.output, options));
   const double seconds = static_cast<double>(steady_nanoseconds() - start) * 1e-9;
@@ -68,13 +69,17 @@ void add_build(CLI::App& app, Action& action) {
   CLI::App* verb = app.add_subcommand("build", "Compile a model into an engine file");
   verb->add_option("MODEL", flags->model, "ONNX model")->required();
   verb->add_option("-o,--output", flags->output, "Engine file to write (.vtl)")->required();
-  verb->add_option("--backend", flags->backend, "cpu or reference")->capture_default_str();
-  verb->add_option("--precision", flags->precision, "fp32")->capture_default_str();
+  verb->add_option("--backend", flags->backend, "cpu, cuda or reference")->capture_default_str();
+  verb->add_option("--precision", flags->precision, "fp32; cuda also tf32, fp16, bf16, fp8, int8")
+      ->check(CLI::IsMember({"fp32", "tf32", "fp16", "bf16", "fp8", "int8"}))
+      ->capture_default_str();
   verb->add_flag("--drop-fake-quantization", flags->drop_fake_quantization,
                  "Quantized models: leave out the rounding around float layers, so that they fuse");
   verb->add_option("--profile", flags->profiles, "Batch sizes MIN:OPT:MAX, may be repeated (default 1:8:64)");
   verb->add_option("--workspace", flags->workspace, "Hard cap on memory beyond the weights")
       ->capture_default_str();
+  verb->add_option("--timing-cache", flags->timing_cache,
+                   "File of kernel timings (default ~/.cache/vitrail/tactics.json)");
   flags->model_flags.add(*verb);
   flags->threads.add(*verb);
   verb->add_flag("--json", flags->json, "Print one JSON object");

@@ -158,6 +158,8 @@ Result<BuildOutcome> build_engine(const std::string& model_path, const std::stri
   VTL_TRY(clock.at("compile", 0.5));
   CompileOptions compile;
   compile.precision = options.precision;
+  for (const Profile& p : outcome.info.profiles) compile.max_batch = std::max(compile.max_batch, p.max);
+  compile.timing_cache = options.timing_cache;
   compile.progress = [&](double done) { (void)clock.at("compile", 0.5 + 0.25 * done); };
   VTL_ASSIGN(outcome.info.layers, backend->compile(model.graph, compile));
   for (size_t i = 0; i < outcome.info.layers.size(); ++i)

@@ -44,6 +44,7 @@ struct BuildOptions {
   FuseOptions fuse;
   std::vector<Profile> profiles;  // empty: 1:8:64, or the model's own batch size when that is fixed
   int64_t workspace_bytes = int64_t{1} << 30;
+  std::string timing_cache;  // of kernel timings; empty for the user's own
   int threads = 1;  // that the memory plan is made for
   Progress progress;
 };
