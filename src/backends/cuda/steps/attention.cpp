@@ -57,7 +57,7 @@ class AttentionStep : public Step {
     a.mask = b.data<float>(node_.input(3));
     a.out = b.data(node_.outputs[0]);
     AttentionPlan plan;
-    VTL_TRY(cuda_status(plan_attention(a, b.device->multiprocessors, &plan), layer_text(node_)));
+    VTL_TRY(cuda_status(plan_attention(a, b.device->multiprocessors, b.device->has_wgmma(), &plan), layer_text(node_)));
     return kernel_launch(layer_text(node_), [plan](cudaStream_t stream, bool dependent) {
       return launch_attention(plan, stream, dependent);
     });
