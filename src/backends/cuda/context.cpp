@@ -58,10 +58,17 @@ Result<std::unique_ptr<Context>> CudaContext::create(std::shared_ptr<const CudaP
 
 Status CudaContext::allocate() {
   VTL_ASSIGN(stream_, make_stream());
-  for (Event* event : {&begin_, &copied_, &computed_, &end_}) {
+  VTL_TRY(add_mark());
+  layer_us_.resize(program_->steps().size());
+  return {};
+}
+
+Status CudaContext::add_mark() {
+  Marks marks;
+  for (Event* event : {&marks.begin, &marks.copied, &marks.computed, &marks.end}) {
     VTL_ASSIGN(*event, make_event());
   }
-  layer_us_.resize(program_->steps().size());
+  marks_.push_back(std::move(marks));
   return {};
 }
 
@@ -147,16 +154,16 @@ Status CudaContext::capture(Bound& bound) {
 // The second of two runs: the first finds the caches cold.
 Status CudaContext::measure(const Bound& bound, double* us) {
   for (int i = 0; i < 2; ++i) {
-    VTL_TRY(cuda_status(cudaEventRecord(begin_.get(), stream_.get()), "an event"));
+    VTL_TRY(cuda_status(cudaEventRecord(marks_[0].begin.get(), stream_.get()), "an event"));
     if (bound.graph)
       VTL_TRY(cuda_status(cudaGraphLaunch(bound.graph.get(), stream_.get()), "the CUDA graph"));
     else
       VTL_TRY(enqueue(bound));
-    VTL_TRY(cuda_status(cudaEventRecord(end_.get(), stream_.get()), "an event"));
+    VTL_TRY(cuda_status(cudaEventRecord(marks_[0].end.get(), stream_.get()), "an event"));
     VTL_TRY(cuda_status(cudaStreamSynchronize(stream_.get()), "the first runs"));
   }
   float ms = 0;
-  VTL_TRY(cuda_status(cudaEventElapsedTime(&ms, begin_.get(), end_.get()), "an event"));
+  VTL_TRY(cuda_status(cudaEventElapsedTime(&ms, marks_[0].begin.get(), marks_[0].end.get()), "an event"));
   *us = static_cast<double>(ms) * 1e3;
   return {};
 }
@@ -171,6 +178,7 @@ Result<std::span<const int64_t>> CudaContext::runs_of(int64_t batch) {
       runs = split_batch(batch, buckets_);
     else
       runs = {batch};
+    while (marks_.size() < runs.size()) VTL_TRY(add_mark());
   }
   return std::span<const int64_t>(runs);
 }
@@ -185,11 +193,16 @@ Result<const CudaContext::Bound*> CudaContext::bound_of(int64_t size) {
   return &bounds_.back();
 }
 
-Status CudaContext::add_times(double DeviceTimes::*part, const Event& from, const Event& to) {
-  float ms = 0;
-  VTL_TRY(cuda_status(cudaEventElapsedTime(&ms, from.get(), to.get()), "an event"));
-  (*times_).*part += static_cast<double>(ms) * 1e3;
-  return {};
+Status CudaContext::add_times(const Marks& m) {
+  const auto add = [](double* sum, const Event& from, const Event& to) {
+    float ms = 0;
+    const cudaError_t error = cudaEventElapsedTime(&ms, from.get(), to.get());
+    *sum += static_cast<double>(ms) * 1e3;
+    return cuda_status(error, "an event");
+  };
+  VTL_TRY(add(&times_->h2d_us, m.begin, m.copied));
+  VTL_TRY(add(&times_->compute_us, m.copied, m.computed));
+  return add(&times_->d2h_us, m.computed, m.end);
 }
 
 Status CudaContext::run(int64_t batch, std::span<const TensorView> inputs,
@@ -200,17 +213,14 @@ Status CudaContext::run(int64_t batch, std::span<const TensorView> inputs,
   for (size_t i = 0; i < inputs_.size(); ++i)
     std::memcpy(inputs_[i].pinned, inputs[i].data, inputs[i].bytes());
   int64_t first = 0;
-  for (int64_t size : runs) {
-    VTL_ASSIGN(const Bound* bound, bound_of(size));
-    const int64_t rows = std::min(size, batch - first);
-    VTL_TRY(run_slice(*bound, first, rows, observer));
+  for (size_t i = 0; i < runs.size(); ++i) {
+    VTL_ASSIGN(const Bound* bound, bound_of(runs[i]));
+    const int64_t rows = std::min(runs[i], batch - first);
+    VTL_TRY(run_slice(*bound, first, rows, marks_[i], observer));
     first += rows;
   }
   VTL_TRY(cuda_status(cudaStreamSynchronize(stream_.get()), fmt::format("batch {}", batch)));
-  // Events of the last part; a batch of several parts counts it alone for each.
-  VTL_TRY(add_times(&DeviceTimes::h2d_us, begin_, copied_));
-  VTL_TRY(add_times(&DeviceTimes::compute_us, copied_, computed_));
-  VTL_TRY(add_times(&DeviceTimes::d2h_us, computed_, end_));
+  for (size_t i = 0; i < runs.size(); ++i) VTL_TRY(add_times(marks_[i]));
   for (size_t i = 0; i < outputs_.size(); ++i)
     std::memcpy(outputs[i].data, outputs_[i].pinned, outputs[i].bytes());
   if (observer && observer->wants_times())
@@ -218,29 +228,30 @@ Status CudaContext::run(int64_t batch, std::span<const TensorView> inputs,
   return {};
 }
 
-Status CudaContext::run_slice(const Bound& bound, int64_t first, int64_t rows, Observer* observer) {
+Status CudaContext::run_slice(const Bound& bound, int64_t first, int64_t rows, const Marks& marks,
+                              Observer* observer) {
   const auto where = [](const char* what) { return std::string(what); };
   cudaStream_t stream = stream_.get();
   // A part of a batch is rows `first` on: rows are as long as all of them together by their number.
   const auto at = [&](const Port& p) { return first == 0 ? p.pinned : p.pinned + p.bytes(1) * first; };
-  VTL_TRY(cuda_status(cudaEventRecord(begin_.get(), stream), where("an event")));
+  VTL_TRY(cuda_status(cudaEventRecord(marks.begin.get(), stream), where("an event")));
   for (const Port& p : inputs_)
     VTL_TRY(cuda_status(
         cudaMemcpyAsync(p.device, at(p), static_cast<size_t>(p.bytes(rows)), cudaMemcpyHostToDevice, stream),
         where("the inputs")));
-  VTL_TRY(cuda_status(cudaEventRecord(copied_.get(), stream), where("an event")));
+  VTL_TRY(cuda_status(cudaEventRecord(marks.copied.get(), stream), where("an event")));
   if (observer)
     VTL_TRY(observed(bound, rows, *observer));
   else if (bound.graph)
     VTL_TRY(cuda_status(cudaGraphLaunch(bound.graph.get(), stream), where("the CUDA graph")));
   else
     VTL_TRY(enqueue(bound));
-  VTL_TRY(cuda_status(cudaEventRecord(computed_.get(), stream), where("an event")));
+  VTL_TRY(cuda_status(cudaEventRecord(marks.computed.get(), stream), where("an event")));
   for (const Port& p : outputs_)
     VTL_TRY(cuda_status(
         cudaMemcpyAsync(at(p), p.device, static_cast<size_t>(p.bytes(rows)), cudaMemcpyDeviceToHost, stream),
         where("the outputs")));
-  return cuda_status(cudaEventRecord(end_.get(), stream), where("an event"));
+  return cuda_status(cudaEventRecord(marks.end.get(), stream), where("an event"));
 }
 
 }  // namespace vitrail::cuda

@@ -39,6 +39,11 @@ class CudaContext : public Context {
     int64_t bytes(int64_t batch) const;
   };
 
+  // Of one part of a batch: before, between and after its copies and its kernels.
+  struct Marks {
+    Event begin, copied, computed, end;
+  };
+
   CudaContext(std::shared_ptr<const CudaProgram> program, int64_t max_batch)
       : program_(std::move(program)), max_batch_(max_batch) {}
   Status allocate();
@@ -50,15 +55,16 @@ class CudaContext : public Context {
   // The runs that make up a batch; cut when first asked for.
   Result<std::span<const int64_t>> runs_of(int64_t batch);
   Result<const Bound*> bound_of(int64_t size);
-  Status run_slice(const Bound& bound, int64_t first, int64_t rows, Observer* observer);
+  Status run_slice(const Bound& bound, int64_t first, int64_t rows, const Marks& marks, Observer* observer);
   Status observed(const Bound& bound, int64_t rows, Observer& observer);
   Status show(const Node& node, int64_t rows, Observer& observer);
-  Status add_times(double DeviceTimes::*part, const Event& from, const Event& to);
+  Status add_mark();
+  Status add_times(const Marks& marks);
 
   std::shared_ptr<const CudaProgram> program_;
   int64_t max_batch_;
   Stream stream_;
-  Event begin_, copied_, computed_, end_;
+  std::vector<Marks> marks_;  // by part
   DeviceMemory arena_;
   PinnedMemory pinned_;
   std::vector<std::byte*> buffers_;  // by ValueId
