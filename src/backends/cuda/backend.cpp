@@ -5,7 +5,6 @@
 #include "backends/cuda/program.h"
 #include "core/cancel.h"
 #include "core/error.h"
-#include "graph/edit.h"
 
 namespace vitrail {
 namespace {
@@ -14,18 +13,6 @@ using namespace cuda;
 
 constexpr const char* kDeviceKey = "cuda.device";
 constexpr const char* kCapabilityKey = "cuda.cc";
-
-Status check_shapes(const Graph& graph) {
-  for (const Node& node : graph.nodes)
-    for (ValueId id : node.outputs)
-      if (id != kNoValue && !graph.value(id).shape)
-        return unavailable(
-            "layer '{}' ({}): the shape of '{}' depends on the data, which the cuda backend cannot plan; "
-            "build with "
-            "--backend reference",
-            node.name, op_name(node.op), graph.value(id).name);
-  return {};
-}
 
 // Kernels and timings are for one generation of GPUs.
 Status check_device(const Graph& graph, const Device& device) {
@@ -46,26 +33,15 @@ class CudaBackend : public Backend {
     Target target;
     VTL_ASSIGN(target.device, current_device());
     VTL_ASSIGN(target.precision, parse_precision(options.precision, target.device));
-    VTL_TRY(check_shapes(graph));
     const auto at = [&](double done) {
       if (options.progress) options.progress(done);
       return cancel::requested() ? cancelled() : Status();
     };
-    lower_activations(graph);
-    choose_kernels(graph, target);
-    fold_norms(graph, target);
-    VTL_TRY(at(0.1));
-    assign_types(graph, target);
-    VTL_TRY(quantize(graph, target, options));
-    pack_weights(graph, target);
-    remove_dead_nodes(graph);
-    auto reports = make_reports(graph);
-    compact(graph);
+    VTL_ASSIGN(auto reports, rewrite(graph, target, options));
     VTL_TRY(at(0.3));
     VTL_TRY(tune(graph, target, options));
     graph.metadata[kDeviceKey] = target.device.name;
     graph.metadata[kCapabilityKey] = std::to_string(target.device.cc);
-    VTL_TRY(verify_graph(graph));
     VTL_TRY(at(1));
     return reports;
   }

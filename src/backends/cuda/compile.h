@@ -30,10 +30,13 @@ Status quantize(Graph& graph, const Target& target, const CompileOptions& option
 // Lays out the weights of Linear, QuantizedLinear (which becomes a Linear) and PatchEmbed.
 void pack_weights(Graph& graph, const Target& target);
 
+// All of the above, in order. Needs no device: `target` says for which one.
+Result<std::vector<LayerReport>> rewrite(Graph& graph, const Target& target, const CompileOptions& options);
+
 // Times the configurations of every product at every bucket and notes the winners as attribute "tactics".
 Status tune(Graph& graph, const Target& target, const CompileOptions& options);
 
-// Of the finished graph; takes the notes of choose_kernels out of it.
+// Of the rewritten graph; takes the notes of choose_kernels out of it.
 std::vector<LayerReport> make_reports(Graph& graph);
 
 }  // namespace vitrail::cuda
