@@ -2,7 +2,9 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -52,6 +54,13 @@ struct ContextOptions {
   int threads = 1;
 };
 
+// Where the time of a batch went on a device of its own, microseconds.
+struct DeviceTimes {
+  double h2d_us = 0;
+  double compute_us = 0;
+  double d2h_us = 0;
+};
+
 // The state of one stream: its activations and threads. Used by one caller at a time.
 class Context {
  public:
@@ -60,6 +69,10 @@ class Context {
   // has checked their types and shapes.
   virtual Status run(int64_t batch, std::span<const TensorView> inputs,
                      std::span<const MutableTensorView> outputs, Observer* observer) = 0;
+  // Of the last run; nothing where the backend has no device.
+  virtual std::optional<DeviceTimes> device_times() const { return {}; }
+  // Memory of a device that this context holds for itself, beside the program's; 0 where there is none.
+  virtual int64_t device_bytes() const { return 0; }
 };
 
 // A loaded graph: weights and kernels, immutable, shared by all contexts.
@@ -68,11 +81,17 @@ class Program {
   virtual ~Program() = default;
   virtual Result<MemoryPlan> plan(int64_t batch, int threads) const = 0;
   virtual Result<std::unique_ptr<Context>> create_context(const ContextOptions& options) const = 0;
+  // Memory of a device that loading took (weights, libraries' workspaces) above that of a bare device
+  // context; 0 where there is none.
+  virtual int64_t device_bytes() const { return 0; }
 };
 
 struct CompileOptions {
   std::string precision = "fp32";
   std::function<void(double)> progress;  // in [0, 1], may be empty
+  int64_t max_batch = 1;                 // batch sizes up to this one are tuned for
+  std::map<std::string, float> absmax;   // largest |value| of each value by name, as calibration saw it (fp8)
+  std::string timing_cache;              // file of kernel timings; empty for the user's own cache
 };
 struct LoadOptions {
   std::string isa;  // "scalar", "avx2", "avx512"; empty for the best that this machine has
