@@ -16,15 +16,16 @@ struct ByteScaling {
 ByteScaling byte_scaling(const std::array<float, 3>& mean, const std::array<float, 3>& std);
 
 // Makes the graph take its pictures as bytes: a quarter of the traffic, and nothing to normalise outside. The
-// one input, float32 [N,3,H,W], becomes uint8 [N,H,W,3] under the same name, and in front of its readers stands
+// one input, float32 [N,3,H,W], becomes uint8 [N,H,W,3] under the same name, and in front of its readers
+// stands
 //
 //   %a [N,H,W,3] = Cast(%input) {to = 1}                float32
 //   %b [N,H,W,3] = Mul(%a, %scale [3])
 //   %c [N,H,W,3] = Add(%b, %shift [3])
 //   %d [N,3,H,W] = Transpose(%c) {perm = [0, 3, 1, 2]}
 //
-// as the first four nodes, named "<input>/cast", "/mul", "/add" and "/transpose" like the values that they make. The
-// value %d keeps the ValueId of the float input. A backend may take the chain into its first layer:
+// as the first four nodes, named "<input>/cast", "/mul", "/add" and "/transpose" like the values that they
+// make. The value %d keeps the ValueId of the float input. A backend may take the chain into its first layer:
 // match_byte_input() finds it. To be used behind fuse(), which must not see it. kUsage when the graph is fed
 // otherwise.
 Status use_byte_input(Graph& graph, const ByteScaling& scaling);

@@ -54,8 +54,7 @@ Overlap centre(int64_t scaled, int output) {
 struct ValueTable {
   float of[256];
   ValueTable(const PreprocessContract& c, size_t channel) {
-    for (int v = 0; v < 256; ++v)
-      of[v] = (static_cast<float>(v) / 255.0f - c.mean[channel]) / c.std[channel];
+    for (int v = 0; v < 256; ++v) of[v] = (static_cast<float>(v) / 255.0f - c.mean[channel]) / c.std[channel];
   }
 };
 

@@ -14,8 +14,8 @@ namespace vitrail {
 // is impossible.
 Status preprocess(const Image& image, const PreprocessContract& contract, float* out);
 
-// The same without the normalisation: fills `out`, uint8 [contract.height, contract.width, 3], channels in the
-// order of contract.color, for an engine that normalises by itself. normalise() of it is preprocess().
+// The same without the normalisation: fills `out`, uint8 [contract.height, contract.width, 3], channels in
+// the order of contract.color, for an engine that normalises by itself. normalise() of it is preprocess().
 Status preprocess_bytes(const Image& image, const PreprocessContract& contract, uint8_t* out);
 
 // float32 [3, height, width] from uint8 [height, width, 3]: the last step of preprocess().
