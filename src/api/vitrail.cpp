@@ -28,13 +28,16 @@ std::vector<TensorInfo> describe(const Graph& graph, const std::vector<ValueId>&
 
 // Whether the model takes one picture of the contract's size and gives scores for classes.
 Status check_classifier(const Graph& graph, const PreprocessContract& contract) {
-  const Shape picture{1, 3, contract.height, contract.width};
+  const Shape picture{1, 3, contract.height, contract.width}, bytes{1, contract.height, contract.width, 3};
   const auto takes_picture = [&](const Value& v) {
-    return v.dtype == DType::kF32 && at_batch(*v.shape, 1) == picture;
+    return (v.dtype == DType::kF32 && at_batch(*v.shape, 1) == picture) ||
+           (v.dtype == DType::kU8 && at_batch(*v.shape, 1) == bytes);
   };
   if (graph.inputs.size() != 1 || !takes_picture(graph.value(graph.inputs[0])))
-    return usage_error("classify() needs one float32 image input [N,3,{},{}]; use run() for this model",
-                       contract.height, contract.width);
+    return usage_error(
+        "classify() needs one image input, float32 [N,3,{0},{1}] or uint8 [N,{0},{1},3]; use run() for this "
+        "model",
+        contract.height, contract.width);
   const Value& scores = graph.value(graph.outputs[0]);
   if (scores.dtype != DType::kF32 || scores.shape->size() != 2)
     return usage_error("classify() needs float32 scores [N,classes], but output '{}' is {}{}; use run()",
@@ -95,9 +98,11 @@ Result<std::vector<Classification>> Model::classify(const Image& image, int top)
   const PreprocessContract& contract = impl_->engine->info.preprocess;
   const Graph& graph = *impl_->engine->graph;
   VTL_TRY(check_classifier(graph, contract));
-  Tensor pixels(DType::kF32, {1, 3, contract.height, contract.width});
-  VTL_TRY(preprocess(image, contract, pixels.as_mutable<float>().data()));
-  VTL_ASSIGN(const auto outputs, run({{graph.value(graph.inputs[0]).name, pixels}}));
+  const Value& input = graph.value(graph.inputs[0]);
+  Tensor pixels(input.dtype, at_batch(*input.shape, 1));
+  VTL_TRY(input.dtype == DType::kU8 ? preprocess_bytes(image, contract, pixels.as_mutable<uint8_t>().data())
+                                    : preprocess(image, contract, pixels.as_mutable<float>().data()));
+  VTL_ASSIGN(const auto outputs, run({{input.name, pixels}}));
   const TensorView logits = outputs[0].tensor.view();
   if (const NonFinite found = find_non_finite(logits); found.count > 0)
     return check_failed("{} of the {} scores are NaN or infinite", found.count, logits.count());

@@ -37,6 +37,20 @@ Status time_layers(const BenchSubject& subject, const BenchSubject::Run& run, co
   return Status();
 }
 
+// Nothing unless every batch was timed on a device.
+std::optional<DeviceFigures> device_figures(const std::vector<Sample>& samples, int64_t batch) {
+  if (samples.empty() || !std::ranges::all_of(samples, &Sample::on_device)) return std::nullopt;
+  const auto figures = [&](float Sample::*time) {
+    std::vector<double> values;
+    values.reserve(samples.size());
+    for (const Sample& s : samples) values.push_back(static_cast<double>(s.*time));
+    return summarize(values);
+  };
+  DeviceFigures f{figures(&Sample::h2d_us), figures(&Sample::compute_us), figures(&Sample::d2h_us)};
+  if (f.compute.median > 0) f.images_per_second = static_cast<double>(batch) * 1e6 / f.compute.median;
+  return f;
+}
+
 // Derives the figures of one configuration from its samples.
 void finish(const BenchSubject& subject, const BenchOptions& options, Timing timing, BenchResult& result) {
   const std::vector<double> microseconds = timing.microseconds();
@@ -53,6 +67,7 @@ void finish(const BenchSubject& subject, const BenchOptions& options, Timing tim
     if (options.peak_gflops && *options.peak_gflops > 0)
       result.peak_fraction = *result.gflops / *options.peak_gflops;
   }
+  result.device = device_figures(timing.samples, result.batch);
   result.samples = std::move(timing.samples);
 }
 
@@ -66,14 +81,15 @@ Status measure(const BenchSubject& subject, const BenchOptions& options, int64_t
   VTL_ASSIGN(BenchSubject::Run run, subject.prepare(batch, options.streams));
   if (subject.planned_bytes) result.planned_bytes = subject.planned_bytes(batch) * options.streams;
 
-  TimingOptions timing_options{options.warm_up, options.iterations, options.streams, max_seconds,
-                               options.clock};
+  TimingOptions timing_options{options.warm_up, options.iterations, options.streams,
+                               max_seconds,     options.clock,      subject.device_times};
   const double layer_share = options.layers ? kLayerShare : 0.0;
   if (max_seconds) timing_options.max_seconds = *max_seconds * (1 - layer_share);
   Timing timing;
   Status status = time_batches([&](int stream) { return run(stream, nullptr); }, timing_options, timing);
   finish(subject, options, std::move(timing), result);
   result.peak_rss_bytes = peak_rss_bytes();
+  if (subject.device_bytes) result.device_bytes = subject.device_bytes();
   if (status.ok() && options.layers && !subject.layers.empty()) {
     status = time_layers(subject, run, options, max_seconds ? *max_seconds * layer_share : HUGE_VAL, result);
   }

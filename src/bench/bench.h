@@ -26,11 +26,21 @@ struct BenchSubject {
   using Run = std::function<Status(int stream, Observer* observer)>;
   std::function<Result<Run>(int64_t batch, int streams)> prepare;
   std::function<int64_t(int64_t batch)> planned_bytes;  // activations and scratch of one stream; may be empty
-  std::vector<LayerReport> layers;                      // FLOPs and names; empty when not known
+  // Where the stream's last batch spent its time on a device, and the device memory above that of a bare
+  // device context while `prepare`'s last configuration is there. Both may be empty.
+  std::function<std::optional<DeviceTimes>(int stream)> device_times;
+  std::function<int64_t()> device_bytes;
+  std::vector<LayerReport> layers;  // FLOPs and names; empty when not known
 
   std::string model, engine_hash, backend, precision, isa;
   std::string label;   // of the row in a report; empty for "<precision> (<backend>)"
   std::string runner;  // "vitrail 0.1.0"
+};
+
+// Times on a device of its own, in microseconds of one batch.
+struct DeviceFigures {
+  Statistics h2d, compute, d2h;
+  double images_per_second = 0;  // batch / median compute: what the device alone would reach on one stream
 };
 
 struct BenchResult {
@@ -43,6 +53,8 @@ struct BenchResult {
   int64_t planned_bytes = 0;            // all streams
   std::optional<double> gflops;         // achieved; absent when the FLOPs are not known
   std::optional<double> peak_fraction;  // gflops / measured peak
+  std::optional<DeviceFigures> device;  // absent where the backend has no device
+  int64_t device_bytes = 0;             // of the program and all streams; 0 where there is no device
   int64_t iterations = 0;               // timed batches, all streams together
   int64_t warm_up = 0;
   bool shortened = false;
@@ -91,8 +103,13 @@ nlohmann::ordered_json to_json(const BenchReport& report);
 std::string to_json_text(const BenchReport& report);
 
 // The array that trtexec's --exportTimes writes, one object a batch, times in ms from the first start. On a
-// CPU there are no copies (h2d, d2h are 0) and nothing is enqueued ahead. Ours besides: "batch" and "stream".
+// CPU there are no copies (h2d, d2h are 0) and nothing is enqueued ahead. On a device the copies lie at the
+// two ends of a batch. Ours besides: "batch" and "stream".
 nlohmann::ordered_json export_times(const BenchReport& report);
+
+// trtexec's summary lines of one batch size: Throughput, Latency and, where there is a device, H2D Latency,
+// GPU Compute Time and D2H Latency, in ms. One query is one batch.
+std::string summary_lines(const BenchResult& result);
 
 // For the terminal.
 std::string to_table(const BenchReport& report);

@@ -27,6 +27,19 @@ Json layer_json(const LayerTime& l) {
           {"share", l.share},         {"gflops", l.gflops}};
 }
 
+Json times_json(const Statistics& s) {
+  return {{"mean_us", s.mean}, {"median_us", s.median}, {"p90_us", s.p90}, {"p95_us", s.p95},
+          {"p99_us", s.p99},   {"min_us", s.min},       {"max_us", s.max}, {"stddev_us", s.stddev}};
+}
+
+Json device_json(const std::optional<DeviceFigures>& d) {
+  if (!d) return nullptr;
+  return {{"h2d", times_json(d->h2d)},
+          {"compute", times_json(d->compute)},
+          {"d2h", times_json(d->d2h)},
+          {"images_per_second", d->images_per_second}};
+}
+
 Json result_json(const BenchResult& r) {
   Json json = {{"batch", r.batch},
                {"streams", r.streams},
@@ -45,6 +58,8 @@ Json result_json(const BenchResult& r) {
                {"peak_fraction", or_null(r.peak_fraction)},
                {"stddev_us", r.latency.stddev},
                {"cv", r.latency.cv},
+               {"device", device_json(r.device)},
+               {"device_bytes", r.device_bytes > 0 ? Json(r.device_bytes) : Json(nullptr)},
                {"iterations", r.iterations},
                {"warm_up", r.warm_up},
                {"shortened", r.shortened},
@@ -93,17 +108,21 @@ Json export_times(const BenchReport& report) {
     for (const Sample& s : result.samples) {
       const double begin = static_cast<double>(s.begin_ns - origin) / 1e6;
       const double end = static_cast<double>(s.end_ns - origin) / 1e6;
+      const double h2d = s.on_device() ? static_cast<double>(s.h2d_us) / 1e3 : 0;
+      const double d2h = s.on_device() ? static_cast<double>(s.d2h_us) / 1e3 : 0;
+      const double compute = s.on_device() ? static_cast<double>(s.compute_us) / 1e3 : end - begin;
+      const double copied = begin + h2d, computed = std::max(copied, end - d2h);
       rows.push_back({{"startEnqMs", begin},
                       {"endEnqMs", begin},
                       {"startH2dMs", begin},
-                      {"endH2dMs", begin},
-                      {"startComputeMs", begin},
-                      {"endComputeMs", end},
-                      {"startD2hMs", end},
+                      {"endH2dMs", copied},
+                      {"startComputeMs", s.on_device() ? std::max(copied, computed - compute) : begin},
+                      {"endComputeMs", computed},
+                      {"startD2hMs", computed},
                       {"endD2hMs", end},
-                      {"h2dMs", 0.0},
-                      {"computeMs", end - begin},
-                      {"d2hMs", 0.0},
+                      {"h2dMs", h2d},
+                      {"computeMs", compute},
+                      {"d2hMs", d2h},
                       {"latencyMs", end - begin},
                       {"batch", result.batch},
                       {"stream", s.stream}});

@@ -16,27 +16,71 @@ std::string mib(int64_t bytes) { return fmt::format("{:.1f}", static_cast<double
 }  // namespace
 
 std::string to_table(const BenchReport& report) {
-  TextTable table({"batch", "mean ms", "median", "p90", "p95", "p99", "min", "max", "CV %", "images/s",
-                   "GFLOP/s", "of peak", "peak MiB", "planned MiB", "runs"});
+  // Columns of a device stand where one was measured.
+  const bool times = std::ranges::any_of(report.results, [](const auto& r) { return r.device.has_value(); });
+  const bool memory = std::ranges::any_of(report.results, [](const auto& r) { return r.device_bytes > 0; });
+  std::vector<std::string> header{"batch", "mean ms", "median", "p90",  "p95",
+                                  "p99",   "min",     "max",    "CV %", "images/s"};
+  if (times) header.insert(header.end(), {"GPU compute ms", "by compute"});
+  header.insert(header.end(), {"GFLOP/s", "of peak"});
+  if (memory) header.emplace_back("device MiB");
+  header.insert(header.end(), {"peak MiB", "planned MiB", "runs"});
+  TextTable table(header);
   for (const BenchResult& r : report.results) {
     const Statistics& l = r.latency;
-    table.add_row(
-        {fmt::format("{}", r.batch), ms(l.mean), ms(l.median), ms(l.p90), ms(l.p95), ms(l.p99), ms(l.min),
-         ms(l.max), fmt::format("{:.1f}", l.cv * 100), fmt::format("{:.1f}", r.images_per_second),
-         r.gflops ? fmt::format("{:.1f}", *r.gflops) : "–",
-         r.peak_fraction ? fmt::format("{:.0f} %", *r.peak_fraction * 100) : "–", mib(r.peak_rss_bytes),
-         mib(r.planned_bytes), fmt::format("{}{}", r.iterations, r.shortened ? " (shortened)" : "")});
+    std::vector<std::string> row{fmt::format("{}", r.batch),
+                                 ms(l.mean),
+                                 ms(l.median),
+                                 ms(l.p90),
+                                 ms(l.p95),
+                                 ms(l.p99),
+                                 ms(l.min),
+                                 ms(l.max),
+                                 fmt::format("{:.1f}", l.cv * 100),
+                                 fmt::format("{:.1f}", r.images_per_second)};
+    if (times) {
+      row.push_back(r.device ? ms(r.device->compute.median) : "–");
+      row.push_back(r.device ? fmt::format("{:.1f}", r.device->images_per_second) : "–");
+    }
+    row.push_back(r.gflops ? fmt::format("{:.1f}", *r.gflops) : "–");
+    row.push_back(r.peak_fraction ? fmt::format("{:.0f} %", *r.peak_fraction * 100) : "–");
+    if (memory) row.push_back(r.device_bytes > 0 ? mib(r.device_bytes) : "–");
+    row.insert(row.end(), {mib(r.peak_rss_bytes), mib(r.planned_bytes),
+                           fmt::format("{}{}", r.iterations, r.shortened ? " (shortened)" : "")});
+    table.add_row(row);
   }
   std::string out;
   if (!report.results.empty()) {
     const BenchResult& r = report.results.front();
     out = fmt::format("{} · {} · {} stream{} × {} thread{}\n", report.label,
-                      report.isa.empty() ? "isa unknown" : report.isa, r.streams, r.streams == 1 ? "" : "s",
-                      r.threads, r.threads == 1 ? "" : "s");
+                      !report.isa.empty() ? report.isa
+                      : times             ? "device"
+                                          : "isa unknown",
+                      r.streams, r.streams == 1 ? "" : "s", r.threads, r.threads == 1 ? "" : "s");
   }
   out += table.str();
   for (const std::string& warning : report.warnings) out += fmt::format("warning: {}\n", warning);
   return printable(std::move(out));
+}
+
+std::string summary_lines(const BenchResult& result) {
+  const auto line = [](std::string_view name, const Statistics& s) {
+    return fmt::format(
+        "{}: min = {} ms, max = {} ms, mean = {} ms, median = {} ms, percentile(90%) = {} ms, "
+        "percentile(95%) = {} ms, percentile(99%) = {} ms\n",
+        name, ms(s.min), ms(s.max), ms(s.mean), ms(s.median), ms(s.p90), ms(s.p95), ms(s.p99));
+  };
+  std::string out = fmt::format("Batch {}\nThroughput: {:.3f} qps\n", result.batch,
+                                result.images_per_second / static_cast<double>(result.batch));
+  out += line("Latency", result.latency);
+  if (result.device) {
+    out += line("H2D Latency", result.device->h2d);
+    out += line("GPU Compute Time", result.device->compute);
+    out += line("D2H Latency", result.device->d2h);
+    out += fmt::format("Total GPU Compute Time: {:.5f} s\n",
+                       result.device->compute.mean * static_cast<double>(result.device->compute.count) / 1e6);
+  }
+  return out;
 }
 
 std::string layer_table(const BenchResult& result, size_t rows) {

@@ -111,7 +111,13 @@ Status time_batches(const OneBatch& one_batch, const TimingOptions& options, Tim
       }
       const int64_t begin = options.clock();
       VTL_TRY(one_batch(stream));
-      mine.push_back({begin, options.clock(), stream});
+      Sample sample{begin, options.clock(), stream};
+      if (const auto times = options.device_times ? options.device_times(stream) : std::nullopt) {
+        sample.h2d_us = static_cast<float>(times->h2d_us);
+        sample.compute_us = static_cast<float>(times->compute_us);
+        sample.d2h_us = static_cast<float>(times->d2h_us);
+      }
+      mine.push_back(sample);
     }
     return Status();
   });

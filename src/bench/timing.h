@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/clock.h"
+#include "runtime/backend.h"
 #include "vitrail/status.h"
 
 namespace vitrail {
@@ -24,6 +25,9 @@ struct TimingOptions {
   // is, one batch of each is run.
   std::optional<double> max_seconds;
   Clock clock = steady_nanoseconds;
+  // Where the time of the stream's last batch went; asked on the stream's own thread after each timed batch.
+  // May be empty.
+  std::function<std::optional<DeviceTimes>(int stream)> device_times;
 };
 
 // Start and end of one timed batch, on the options' clock.
@@ -31,6 +35,8 @@ struct Sample {
   int64_t begin_ns = 0;
   int64_t end_ns = 0;
   int stream = 0;
+  float h2d_us = 0, compute_us = -1, d2h_us = 0;  // on a device; compute_us < 0: there is none
+  bool on_device() const { return compute_us >= 0; }
   double microseconds() const { return static_cast<double>(end_ns - begin_ns) / 1e3; }
 };
 
@@ -45,7 +51,7 @@ struct Timing {
 };
 
 inline constexpr int kMaxStreams = 1024;
-inline constexpr int64_t kMaxSamples = int64_t{1} << 25;  // iterations × streams: 768 MiB of samples
+inline constexpr int64_t kMaxSamples = int64_t{1} << 25;  // iterations × streams: 1 GiB of samples
 
 // Fills `timing` as it goes. A failure of a batch stops every stream and is returned; an interruption
 // (core/cancel.h) returns kCancelled. In both cases what was timed until then is in `timing`.

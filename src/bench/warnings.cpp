@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace vitrail {
 namespace {
 
@@ -19,6 +21,11 @@ void add_warnings(BenchReport& report) {
           "batch {}: latencies spread by {:.1f} % (coefficient of variation; steady is under {:.1f} %); "
           "close other programs or fix the clock rate",
           r.batch, r.latency.cv * 100, kMaxCv * 100));
+    if (r.device && std::max(r.device->h2d.median, r.device->d2h.median) >= r.device->compute.median)
+      warn(fmt::format(
+          "batch {}: copying to or from the device ({:.3f} and {:.3f} ms) takes as long as computing "
+          "({:.3f} ms); build with --input uint8 or run several streams",
+          r.batch, r.device->h2d.median / 1e3, r.device->d2h.median / 1e3, r.device->compute.median / 1e3));
     if (r.shortened)
       warn(fmt::format("batch {}: shortened by --max-seconds to {} of {} iterations", r.batch, r.iterations,
                        report.iterations * r.streams));

@@ -70,6 +70,8 @@ Status run_bench_verb(const Flags& flags) {
     for (const BenchResult& result : report.results) print("\n" + layer_table(result));
   if (!quiet && !flags.json_file.empty())
     VTL_TRY(write_file_atomically(flags.json_file, to_json_text(report)));
+  if (!quiet && !flags.export_times_file.empty())
+    for (const BenchResult& result : report.results) print("\n" + summary_lines(result));
   if (!flags.export_times_file.empty())
     VTL_TRY(write_file_atomically(flags.export_times_file, export_times(report).dump() + "\n"));
   return measured;
@@ -87,7 +89,7 @@ void add_bench(CLI::App& app, Action& action) {
       ->expected(0, 1)
       ->default_str("-");
   verb->add_option("--export-times", flags->export_times_file,
-                   "Write every batch's times, in trtexec's form");
+                   "Write every batch's times, in trtexec's form, and print its summary lines");
   verb->add_option("--isa", flags->isa, "scalar, avx2 or avx512 (default: the best here)");
   verb->add_option("--workspace", flags->workspace,
                    "Hard cap on memory beyond the weights (default: the build's)");

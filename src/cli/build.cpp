@@ -12,9 +12,10 @@ namespace vitrail::cli {
 namespace {
 
 struct BuildFlags {
-  std::string model, output, backend = "cpu", precision = "fp32", workspace = "1GiB", timing_cache;
+  std::string model, output, workspace = "1GiB";
   std::vector<std::string> profiles;
   ModelFlags model_flags;
+  BackendFlags backend_flags;
   ThreadFlag threads;
   bool drop_fake_quantization = false;
   bool json = false;
@@ -30,10 +31,8 @@ Status build(const BuildFlags& flags) {
     VTL_ASSIGN(const Profile profile, parse_profile(text));
     options.profiles.push_back(profile);
   }
-  options.backend = flags.backend;
-  options.precision = flags.precision;
+  flags.backend_flags.apply(options);
   options.fuse.drop_fake_quantization = flags.drop_fake_quantization;
-  options.timing_cache = flags.timing_cache;
   options.progress = progress_bar(flags.json);
   VTL_ASSIGN(const BuildOutcome outcome, build_engine(flags.model, flags.output, options));
   const double seconds = static_cast<double>(steady_nanoseconds() - start) * 1e-9;
@@ -69,10 +68,7 @@ void add_build(CLI::App& app, Action& action) {
   CLI::App* verb = app.add_subcommand("build", "Compile a model into an engine file");
   verb->add_option("MODEL", flags->model, "ONNX model")->required();
   verb->add_option("-o,--output", flags->output, "Engine file to write (.vtl)")->required();
-  verb->add_option("--backend", flags->backend, "cpu, cuda or reference")->capture_default_str();
-  verb->add_option("--precision", flags->precision, "fp32; cuda also tf32, fp16, bf16, fp8, int8")
-      ->check(CLI::IsMember({"fp32", "tf32", "fp16", "bf16", "fp8", "int8"}))
-      ->capture_default_str();
+  flags->backend_flags.add(*verb);
   verb->add_flag("--drop-fake-quantization", flags->drop_fake_quantization,
                  "Quantized models: leave out the rounding around float layers, so that they fuse");
   verb->add_option("--profile", flags->profiles, "Batch sizes MIN:OPT:MAX, may be repeated (default 1:8:64)");

@@ -85,6 +85,35 @@ Result<ModelOptions> ModelFlags::options() const {
   return options;
 }
 
+void BackendFlags::add(CLI::App& verb) {
+  verb.add_option("--backend", backend, "cpu, cuda or reference")->capture_default_str();
+  verb.add_option("--precision", precision,
+                  "cpu and reference: fp32; cuda: fp32, tf32, fp16, bf16, fp8 (wants --calibrate), int8")
+      ->check(CLI::IsMember({"fp32", "tf32", "fp16", "bf16", "fp8", "int8"}))
+      ->capture_default_str();
+  verb.add_option("--timing-cache", timing_cache,
+                  "File of kernel timings (default ~/.cache/vitrail/tactics.json)");
+  verb.add_option(
+          "--input", input,
+          "What pictures come as: float32 [N,3,H,W], normalised; or uint8 [N,H,W,3], normalised inside")
+      ->check(CLI::IsMember({"float32", "uint8"}))
+      ->capture_default_str();
+  verb.add_option("--calibrate", calibrate,
+                  "fp8: folder of pictures that the ranges of values are taken from");
+  verb.add_option("--calibrate-samples", calibrate_samples, "At most so many of them, evenly spread")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+}
+
+void BackendFlags::apply(BuildOptions& options) const {
+  options.backend = backend;
+  options.precision = precision;
+  options.timing_cache = timing_cache;
+  options.byte_input = input == "uint8";
+  options.calibrate = calibrate;
+  options.calibrate_samples = calibrate_samples;
+}
+
 void ThreadFlag::add(CLI::App& verb) {
   verb.add_option("--threads", threads, "Threads of a stream (default: all cores)")
       ->check([](const std::string& text) {

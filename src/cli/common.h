@@ -25,6 +25,13 @@ struct ModelFlags {
   void add(CLI::App& verb);
   Result<ModelOptions> options() const;
 };
+// What `build` and `optimize` hand to the backend.
+struct BackendFlags {
+  std::string backend = "cpu", precision = "fp32", timing_cache, input = "float32", calibrate;
+  int64_t calibrate_samples = 64;
+  void add(CLI::App& verb);
+  void apply(BuildOptions& options) const;
+};
 struct ThreadFlag {
   int threads = 0;  // 0: all cores
   void add(CLI::App& verb);

@@ -6,6 +6,7 @@
 #include "cli/layers.h"
 #include "cli/verbs.h"
 #include "core/error.h"
+#include "workflow/downgrades.h"
 
 namespace vitrail::cli {
 namespace {
@@ -13,6 +14,7 @@ namespace {
 Status explain(const std::string& path, bool json) {
   VTL_ASSIGN(const Engine engine, load_engine(path));
   const EngineInfo& info = engine.info;
+  const std::vector<std::string> warnings = downgrades(info);
   if (json) {
     print_json({{"engine", path},
                 {"hash", engine.hash},
@@ -20,7 +22,8 @@ Status explain(const std::string& path, bool json) {
                 {"backend", info.backend},
                 {"precision", info.precision},
                 {"certified", !info.certificate_json.empty()},
-                {"layers", layers_json(info.layers)}});
+                {"layers", layers_json(info.layers)},
+                {"warnings", warnings}});
     return {};
   }
   print(fmt::format(
@@ -28,6 +31,7 @@ Status explain(const std::string& path, bool json) {
       human_bytes(engine.weight_bytes),
       info.certificate_json.empty() ? "not certified (run `vitrail verify --certify`)" : "certified"));
   print(layer_table(info.layers, true));
+  for (const std::string& w : warnings) warn(w);
   return {};
 }
 

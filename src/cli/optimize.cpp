@@ -18,6 +18,7 @@ struct OptimizeFlags {
   OptimizeOptions options;
   std::vector<std::string> profiles;
   ModelFlags model_flags;
+  BackendFlags backend_flags;
   BenchFlags bench;
   bool json = false;
 };
@@ -25,6 +26,7 @@ struct OptimizeFlags {
 Status run_optimize(const OptimizeFlags& flags) {
   OptimizeOptions options = flags.options;
   VTL_ASSIGN(options.bench, flags.bench.options());
+  flags.backend_flags.apply(options.build);
   VTL_ASSIGN(options.build.model, flags.model_flags.options());
   VTL_ASSIGN(options.build.workspace_bytes, parse_bytes(flags.workspace));
   for (const std::string& text : flags.profiles) {
@@ -61,8 +63,7 @@ void add_optimize(CLI::App& app, Action& action) {
       ->required();
   verb->add_option("-o,--output", flags->folder, "Folder for the engine, the results and the report")
       ->required();
-  verb->add_option("--backend", flags->options.build.backend, "cpu or reference")->capture_default_str();
-  verb->add_option("--precision", flags->options.build.precision, "fp32")->capture_default_str();
+  flags->backend_flags.add(*verb);
   verb->add_flag("--drop-fake-quantization", flags->options.build.fuse.drop_fake_quantization,
                  "Quantized models: leave out the rounding around float layers, so that they fuse");
   verb->add_option("--profile", flags->profiles, "Batch sizes MIN:OPT:MAX, may be repeated (default 1:8:64)");

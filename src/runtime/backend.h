@@ -71,6 +71,8 @@ class Context {
                      std::span<const MutableTensorView> outputs, Observer* observer) = 0;
   // Of the last run; nothing where the backend has no device.
   virtual std::optional<DeviceTimes> device_times() const { return {}; }
+  // Memory of a device that this context holds for itself, beside the program's; 0 where there is none.
+  virtual int64_t device_bytes() const { return 0; }
 };
 
 // A loaded graph: weights and kernels, immutable, shared by all contexts.
@@ -79,6 +81,9 @@ class Program {
   virtual ~Program() = default;
   virtual Result<MemoryPlan> plan(int64_t batch, int threads) const = 0;
   virtual Result<std::unique_ptr<Context>> create_context(const ContextOptions& options) const = 0;
+  // Memory of a device that loading took (weights, libraries' workspaces) above that of a bare device
+  // context; 0 where there is none.
+  virtual int64_t device_bytes() const { return 0; }
 };
 
 struct CompileOptions {

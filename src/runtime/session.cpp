@@ -154,7 +154,7 @@ Status Session::check_batch(int64_t batch) const {
 }
 
 Status Session::run(std::span<const NamedView> inputs, std::span<const NamedMutableView> outputs,
-                    Observer* observer) {
+                    Observer* observer, std::optional<DeviceTimes>* times) {
   const Graph& graph = *engine_->graph;
   VTL_ASSIGN(const int64_t batch, match_inputs(graph, inputs));
   VTL_TRY(check_batch(batch));
@@ -170,7 +170,10 @@ Status Session::run(std::span<const NamedView> inputs, std::span<const NamedMuta
   };
   fill(stream->inputs, graph.inputs, inputs);
   fill(stream->outputs, graph.outputs, outputs);
-  return stream->context->run(batch, stream->inputs, stream->outputs, observer);
+  VTL_TRY(stream->context->run(batch, stream->inputs, stream->outputs, observer));
+  // Read while the stream is still ours: the next caller's run replaces them.
+  if (times) *times = stream->context->device_times();
+  return {};
 }
 
 Result<std::vector<NamedTensor>> Session::run(const std::vector<NamedTensor>& inputs, Observer* observer) {
@@ -194,6 +197,12 @@ Result<std::vector<NamedTensor>> Session::run(const std::vector<NamedTensor>& in
   }
   VTL_TRY(run(input_views, output_views, observer));
   return outputs;
+}
+
+int64_t Session::device_bytes() const {
+  int64_t bytes = program_->device_bytes();
+  for (const auto& stream : streams_) bytes += stream->context->device_bytes();
+  return bytes;
 }
 
 std::vector<Shape> Session::output_shapes(int64_t batch) const {

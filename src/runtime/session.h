@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -35,9 +36,10 @@ class Session {
 
   // Runs one batch of N rows, N taken from the inputs' shapes. Inputs and outputs are named, in any order;
   // all of them must be there, of the engine's types and shapes. Allocates nothing once each stream has run.
-  // kBadInput names the tensor, what was expected and what came.
+  // kBadInput names the tensor, what was expected and what came. `times`, when given, gets where this batch's
+  // time went on the device that it ran on, and nothing where there is none.
   Status run(std::span<const NamedView> inputs, std::span<const NamedMutableView> outputs,
-             Observer* observer = nullptr);
+             Observer* observer = nullptr, std::optional<DeviceTimes>* times = nullptr);
 
   // As above; allocates the outputs and gives them in the graph's order.
   Result<std::vector<NamedTensor>> run(const std::vector<NamedTensor>& inputs, Observer* observer = nullptr);
@@ -51,6 +53,8 @@ class Session {
   int64_t planned_bytes() const {
     return plan_.total() * options_.streams;
   }  // of all streams, without weights
+  // Device memory of the program and all streams; 0 where there is no device.
+  int64_t device_bytes() const;
 
  private:
   struct Stream;

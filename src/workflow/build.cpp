@@ -12,8 +12,12 @@
 #include "core/files.h"
 #include "engine/hash.h"
 #include "graph/cost.h"
+#include "passes/byte_input.h"
 #include "preprocess/dataset.h"
 #include "vitrail/version.h"
+#include "workflow/calibrate.h"
+#include "workflow/downgrades.h"
+#include "workflow/open.h"
 
 namespace vitrail {
 namespace {
@@ -119,6 +123,30 @@ struct StageClock {
   }
 };
 
+// How large each value becomes, for the precisions that need to know.
+Status find_ranges(const ImportedModel& model, const BuildOptions& options, const StageClock& clock,
+                   std::map<std::string, float>& absmax, std::vector<std::string>& warnings) {
+  if (options.precision != "fp8") {
+    if (!options.calibrate.empty())
+      warnings.push_back(fmt::format(
+          "--calibrate was left out: precision {} needs no calibration, only fp8 does", options.precision));
+    return {};
+  }
+  // The host's backends refuse fp8 in compile(), with their own words.
+  if (runs_on_host(options.backend)) return {};
+  CalibrateOptions calibration;
+  calibration.images = options.calibrate;
+  calibration.samples = options.calibrate_samples;
+  calibration.threads = options.threads;
+  calibration.progress = [&](int64_t done, int64_t total) {
+    (void)clock.at("calibrate", 0.4 + 0.1 * static_cast<double>(done) / static_cast<double>(total));
+  };
+  VTL_ASSIGN(Calibration found, calibrate(model.graph, model.preprocess, calibration));
+  absmax = std::move(found.absmax);
+  warnings.insert(warnings.end(), found.warnings.begin(), found.warnings.end());
+  return {};
+}
+
 }  // namespace
 
 Result<ImportedModel> import_model(const std::string& path, const ModelOptions& options) {
@@ -155,8 +183,13 @@ Result<BuildOutcome> build_engine(const std::string& model_path, const std::stri
     VTL_ASSIGN(outcome.structure, fuse(model.graph, &outcome.passes, options.fuse));
   }
 
-  VTL_TRY(clock.at("compile", 0.5));
+  if (options.byte_input)
+    VTL_TRY(use_byte_input(model.graph, byte_scaling(model.preprocess.mean, model.preprocess.std))
+                .with_context("--input uint8"));
+
   CompileOptions compile;
+  VTL_TRY(find_ranges(model, options, clock, compile.absmax, outcome.warnings));
+  VTL_TRY(clock.at("compile", 0.5));
   compile.precision = options.precision;
   for (const Profile& p : outcome.info.profiles) compile.max_batch = std::max(compile.max_batch, p.max);
   compile.timing_cache = options.timing_cache;
@@ -184,6 +217,7 @@ Result<BuildOutcome> build_engine(const std::string& model_path, const std::stri
   info.model_hash = model.hash;
   info.backend = options.backend;
   info.precision = options.precision;
+  for (std::string& w : downgrades(info)) outcome.warnings.push_back(std::move(w));
   info.workspace_bytes = options.workspace_bytes;
   info.preprocess = model.preprocess;
   info.labels = std::move(model.labels);

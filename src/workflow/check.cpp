@@ -53,13 +53,17 @@ struct Side {
   std::shared_ptr<const Graph> graph;
   std::shared_ptr<const Program> program;
   std::unique_ptr<Context> context;
+  // How to make this side's picture from bytes, where the samples are bytes and this side wants floats.
+  PreprocessContract contract;
 
   static Result<std::shared_ptr<Side>> make(std::shared_ptr<const Graph> graph,
-                                            std::shared_ptr<const Program> program, int64_t max_batch,
+                                            std::shared_ptr<const Program> program,
+                                            const PreprocessContract& contract, int64_t max_batch,
                                             int threads) {
     auto side = std::make_shared<Side>();
     side->graph = std::move(graph);
     side->program = std::move(program);
+    side->contract = contract;
     ContextOptions options;
     options.max_batch = max_batch;
     options.threads = threads;
@@ -69,13 +73,27 @@ struct Side {
     return side;
   }
 
+  // Whether the value is the float32 picture that these bytes are of.
+  bool takes_pictures_of(const Tensor& bytes, ValueId id) const {
+    return bytes.dtype() == DType::kU8 && bytes.rank() == 4 && graph->value(id).dtype == DType::kF32 &&
+           bytes.shape() == Shape{bytes.dim(0), contract.height, contract.width, 3} &&
+           at_batch(*graph->value(id).shape, bytes.dim(0)) ==
+               Shape{bytes.dim(0), 3, contract.height, contract.width};
+  }
+
   Result<SubjectValues> run(std::span<const NamedTensor> inputs, std::span<const std::string> values) const {
     std::vector<TensorView> views;
+    Tensor floats;  // kept until the batch has run
     for (ValueId id : graph->inputs) {
       const std::string& name = graph->value(id).name;
       const auto it =
           std::find_if(inputs.begin(), inputs.end(), [&](const NamedTensor& t) { return t.name == name; });
       if (it == inputs.end()) return bad_input("no sample for the input '{}'", name);
+      if (takes_pictures_of(it->tensor, id)) {
+        floats = normalised(it->tensor, contract);
+        views.push_back(floats.view());
+        continue;
+      }
       if (it->tensor.dtype() != graph->value(id).dtype ||
           it->tensor.shape() != at_batch(*graph->value(id).shape, it->tensor.rank() ? it->tensor.dim(0) : 1))
         return bad_input("input '{}' is {}{}, the sample {}{}", name, dtype_name(graph->value(id).dtype),
@@ -164,10 +182,12 @@ Result<VerifyReport> check_engine(const std::string& engine_path, const std::str
         batches.push_back(b);
   if (batches.empty()) batches.push_back(info.profiles.empty() ? 1 : info.profiles.front().min);
   const int64_t largest = *std::max_element(batches.begin(), batches.end());
-  VTL_ASSIGN(auto got, Side::make(opened.engine->graph, opened.program, largest, options.threads));
-  VTL_ASSIGN(auto want, Side::make(graph, reference_program, batches.front(), options.threads));
+  VTL_ASSIGN(auto got,
+             Side::make(opened.engine->graph, opened.program, info.preprocess, largest, options.threads));
+  VTL_ASSIGN(auto want,
+             Side::make(graph, reference_program, info.preprocess, batches.front(), options.threads));
 
-  VTL_ASSIGN(SampleSource samples, samples_for(options, *graph, info.preprocess));
+  VTL_ASSIGN(SampleSource samples, samples_for(options, *opened.engine->graph, info.preprocess));
   if (options.max_samples > 0) samples = spread(std::move(samples), options.max_samples);
   VerifyOptions verify_options;
   verify_options.tolerance = options.tolerance;

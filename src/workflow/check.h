@@ -24,7 +24,8 @@ struct CheckOptions {
 };
 
 // Runs the engine and, on the reference backend, the model that it claims to be, and compares outputs and the
-// value at the end of each stage of the engine's fused graph.
+// value at the end of each stage of the engine's fused graph. The samples are the engine's: where it takes
+// bytes and the model floats, the model gets them normalised as the preprocessing contract says.
 Result<VerifyReport> check_engine(const std::string& engine_path, const std::string& model_path,
                                   const CheckOptions& options);
 

@@ -173,7 +173,7 @@ Result<InferOutcome> infer(const InferOptions& options) {
       const std::vector<std::string> part(files.begin() + static_cast<std::ptrdiff_t>(at),
                                           files.begin() + static_cast<std::ptrdiff_t>(std::min(
                                                               files.size(), at + static_cast<size_t>(size))));
-      VTL_ASSIGN(Tensor batch, image_batch(part, engine.info.preprocess));
+      VTL_ASSIGN(Tensor batch, image_batch(part, engine.info.preprocess, engine.graph->value(input).dtype));
       VTL_ASSIGN(auto outputs,
                  session->run(std::vector<NamedTensor>{{engine.graph->value(input).name, std::move(batch)}}));
       for (size_t i = 0; i < part.size(); ++i) {

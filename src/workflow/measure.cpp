@@ -15,6 +15,7 @@ struct Buffers {
   std::vector<NamedTensor> inputs, outputs;
   std::vector<NamedView> input_views;
   std::vector<NamedMutableView> output_views;
+  std::optional<DeviceTimes> times;  // of the last batch
 
   static Result<Buffers> make(const Graph& graph, int64_t batch) {
     Buffers b;
@@ -46,7 +47,9 @@ struct Buffers {
 Status measure_engine(const std::string& engine_path, MeasureOptions options, BenchReport& report) {
   VTL_ASSIGN(const OpenedEngine opened, open_engine(engine_path, {options.isa, options.bench.threads}));
   const EngineInfo& info = opened.engine->info;
-  options.bench.peak_gflops = cpu::measure_fma_peak_gflops(options.bench.threads * options.bench.streams);
+  // A device's peak cannot be read off the host's cores.
+  if (runs_on_host(info.backend))
+    options.bench.peak_gflops = cpu::measure_fma_peak_gflops(options.bench.threads * options.bench.streams);
 
   BenchSubject subject;
   subject.layers = info.layers;
@@ -62,6 +65,9 @@ Status measure_engine(const std::string& engine_path, MeasureOptions options, Be
   };
   // A session for each configuration, so that its memory is that of this batch size alone.
   std::shared_ptr<Session> session;
+  std::shared_ptr<std::vector<Buffers>> buffers;
+  subject.device_times = [&buffers](int stream) { return (*buffers)[static_cast<size_t>(stream)].times; };
+  subject.device_bytes = [&session] { return session->device_bytes(); };
   subject.prepare = [&](int64_t batch, int streams) -> Result<BenchSubject::Run> {
     session.reset();
     SessionOptions session_options;
@@ -70,14 +76,14 @@ Status measure_engine(const std::string& engine_path, MeasureOptions options, Be
     session_options.max_batch = batch;
     session_options.workspace_bytes = options.workspace_bytes;
     VTL_ASSIGN(session, Session::create(opened.engine, opened.program, session_options));
-    auto buffers = std::make_shared<std::vector<Buffers>>();
+    buffers = std::make_shared<std::vector<Buffers>>();
     for (int i = 0; i < streams; ++i) {
       VTL_ASSIGN(Buffers b, Buffers::make(*opened.engine->graph, batch));
       buffers->push_back(std::move(b));
     }
     return BenchSubject::Run([session, buffers](int stream, Observer* observer) {
       Buffers& b = (*buffers)[static_cast<size_t>(stream)];
-      return session->run(b.input_views, b.output_views, observer);
+      return session->run(b.input_views, b.output_views, observer, &b.times);
     });
   };
   return run_bench(subject, options.bench, report);

@@ -7,6 +7,8 @@
 
 namespace vitrail {
 
+bool runs_on_host(std::string_view backend) { return backend == "cpu" || backend == "reference"; }
+
 Result<OpenedEngine> open_engine(const std::string& path, const OpenOptions& options) {
   const int64_t start = steady_nanoseconds();
   OpenedEngine opened;
@@ -15,7 +17,8 @@ Result<OpenedEngine> open_engine(const std::string& path, const OpenOptions& opt
   opened.backends = make_backends();
   VTL_ASSIGN(const Backend* backend, opened.backends.find(opened.engine->info.backend));
   VTL_ASSIGN(opened.program, backend->load(opened.engine->graph, {options.isa}));
-  opened.isa = options.isa.empty() ? std::string(cpu::isa_name(cpu::best_isa())) : options.isa;
+  if (runs_on_host(opened.engine->info.backend))
+    opened.isa = options.isa.empty() ? std::string(cpu::isa_name(cpu::best_isa())) : options.isa;
   opened.load_seconds = static_cast<double>(steady_nanoseconds() - start) * 1e-9;
   return opened;
 }

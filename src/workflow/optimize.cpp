@@ -19,7 +19,15 @@ Status optimize(const std::string& model_path, const std::string& folder, const 
   const std::string engine = path("engine.vtl");
   const Progress& progress = options.build.progress;
 
-  VTL_ASSIGN(outcome.build, build_engine(model_path, engine, options.build));
+  BuildOptions build = options.build;
+  if (build.calibrate.empty()) {
+    build.calibrate = build.precision == "fp8" ? options.images : "";
+  }
+  VTL_ASSIGN(outcome.build, build_engine(model_path, engine, build));
+  if (build.calibrate != options.build.calibrate)
+    outcome.build.warnings.push_back(
+        "calibrated on the pictures that the engine is verified on; give --calibrate DIR with others for a "
+        "verification that stands alone");
 
   CheckOptions check;
   check.model = options.build.model;

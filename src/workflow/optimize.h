@@ -25,6 +25,7 @@ struct OptimizeOutcome {
   report::Report report;
 };
 
+// For fp8 without build.calibrate, the pictures serve as calibration too, with a warning.
 // Builds, verifies on the pictures, certifies, benchmarks and reports into `folder`: engine.vtl, verify.json,
 // bench.json and report.{json,md,html}. Stops with kCheckFailed after the report when the check failed.
 Status optimize(const std::string& model_path, const std::string& folder, const OptimizeOptions& options,

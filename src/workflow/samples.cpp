@@ -66,7 +66,9 @@ Tensor row_of(const Tensor& tensor, int64_t row) {
 Result<ValueId> image_input(const Graph& graph) {
   if (graph.inputs.size() == 1) {
     const Value& v = graph.value(graph.inputs[0]);
-    if (v.dtype == DType::kF32 && v.shape && v.shape->size() == 4 && (*v.shape)[1] == Dim::of(3))
+    const size_t channels = v.dtype == DType::kU8 ? 3 : 1;
+    if ((v.dtype == DType::kF32 || v.dtype == DType::kU8) && v.shape && v.shape->size() == 4 &&
+        (*v.shape)[channels] == Dim::of(3))
       return graph.inputs[0];
   }
   std::string names;
@@ -74,20 +76,34 @@ Result<ValueId> image_input(const Graph& graph) {
     names += fmt::format(" '{}' {}", graph.value(id).name,
                          graph.value(id).shape ? to_string(*graph.value(id).shape) : "?");
   return usage_error(
-      "images need one float32 input [N,3,H,W]; this model has{}; give arrays with --input NAME=F.npy",
+      "images need one input float32 [N,3,H,W] or uint8 [N,H,W,3]; this model has{}; give arrays with "
+      "--input NAME=F.npy",
       names);
 }
 
-Result<Tensor> image_batch(const std::vector<std::string>& files, const PreprocessContract& contract) {
-  Tensor batch(DType::kF32, {static_cast<int64_t>(files.size()), 3, contract.height, contract.width});
-  const size_t stride =
-      static_cast<size_t>(3) * static_cast<size_t>(contract.height) * static_cast<size_t>(contract.width);
+Result<Tensor> image_batch(const std::vector<std::string>& files, const PreprocessContract& contract,
+                           DType dtype) {
+  const auto n = static_cast<int64_t>(files.size());
+  const int64_t height = contract.height, width = contract.width;
+  const bool bytes = dtype == DType::kU8;
+  Tensor batch(dtype, bytes ? Shape{n, height, width, 3} : Shape{n, 3, height, width});
+  const auto stride = static_cast<size_t>(3 * height * width);
   for (size_t i = 0; i < files.size(); ++i) {
     VTL_ASSIGN(const Image image, load_image(files[i]));
-    if (Status s = preprocess(image, contract, batch.as_mutable<float>().data() + i * stride); !s.ok())
-      return s.with_context(files[i]);
+    const Status s = bytes
+                         ? preprocess_bytes(image, contract, batch.as_mutable<uint8_t>().data() + i * stride)
+                         : preprocess(image, contract, batch.as_mutable<float>().data() + i * stride);
+    if (!s.ok()) return s.with_context(files[i]);
   }
   return batch;
+}
+
+Tensor normalised(const Tensor& bytes, const PreprocessContract& contract) {
+  Tensor out(DType::kF32, {bytes.dim(0), 3, contract.height, contract.width});
+  const auto stride = static_cast<size_t>(out.count() / std::max<int64_t>(bytes.dim(0), 1));
+  for (size_t i = 0; i < static_cast<size_t>(bytes.dim(0)); ++i)
+    normalise(bytes.as<uint8_t>().data() + i * stride, contract, out.as_mutable<float>().data() + i * stride);
+  return out;
 }
 
 Result<SampleSource> image_samples(const Graph& graph, const PreprocessContract& contract,
@@ -97,9 +113,9 @@ Result<SampleSource> image_samples(const Graph& graph, const PreprocessContract&
   SampleSource source;
   source.count = static_cast<int64_t>(files.size());
   source.description = fmt::format("{} ({} images)", folder, files.size());
-  source.load = [files = std::move(files), contract,
-                 name = graph.value(input).name](int64_t index) -> Result<std::vector<NamedTensor>> {
-    VTL_ASSIGN(Tensor tensor, image_batch({files[static_cast<size_t>(index)]}, contract));
+  source.load = [files = std::move(files), contract, name = graph.value(input).name,
+                 dtype = graph.value(input).dtype](int64_t index) -> Result<std::vector<NamedTensor>> {
+    VTL_ASSIGN(Tensor tensor, image_batch({files[static_cast<size_t>(index)]}, contract, dtype));
     return std::vector<NamedTensor>{{name, std::move(tensor)}};
   };
   return source;
@@ -149,8 +165,10 @@ SampleSource random_samples(const Graph& graph, int64_t count) {
         for (float& x : tensor.as_mutable<float>()) x = normal(random);
       else if (v.dtype == DType::kI64)
         for (int64_t& x : tensor.as_mutable<int64_t>()) x = static_cast<int64_t>(random() & 1);
+      else if (v.dtype == DType::kU8)
+        for (uint8_t& x : tensor.as_mutable<uint8_t>()) x = static_cast<uint8_t>(random() & 255);
       else
-        return usage_error("input '{}' is {}: random inputs are made for float32 and int64", v.name,
+        return usage_error("input '{}' is {}: random inputs are made for float32, int64 and uint8", v.name,
                            dtype_name(v.dtype));
       sample.push_back({v.name, std::move(tensor)});
     }

@@ -11,15 +11,20 @@
 
 namespace vitrail {
 
-// The one float32 [N, 3, H, W] input of the graph. kUsage, naming the inputs, when the model is fed
-// otherwise.
+// The one input of the graph that takes pictures: float32 [N, 3, H, W] or uint8 [N, H, W, 3]. kUsage, naming
+// the inputs, when the model is fed otherwise.
 Result<ValueId> image_input(const Graph& graph);
 
 // Row `row` of a tensor whose first extent counts samples, as a tensor of one row.
 Tensor row_of(const Tensor& tensor, int64_t row);
 
-// Decodes and prepares images as one batch [n, 3, height, width]. Errors name the file.
-Result<Tensor> image_batch(const std::vector<std::string>& files, const PreprocessContract& contract);
+// Decodes and prepares images as one batch: normalised float32 [n, 3, height, width], or uint8 [n, height,
+// width, 3] for an engine that normalises by itself. Errors name the file.
+Result<Tensor> image_batch(const std::vector<std::string>& files, const PreprocessContract& contract,
+                           DType dtype = DType::kF32);
+
+// uint8 [n, height, width, 3] as image_batch() would have given it in float32.
+Tensor normalised(const Tensor& bytes, const PreprocessContract& contract);
 
 // One image of the folder (searched recursively) a sample.
 Result<SampleSource> image_samples(const Graph& graph, const PreprocessContract& contract,
@@ -29,7 +34,7 @@ Result<SampleSource> image_samples(const Graph& graph, const PreprocessContract&
 // is several samples.
 Result<SampleSource> file_samples(const Graph& graph, const std::string& folder);
 
-// `count` samples of standard normal numbers (integers: 0 and 1), the same in every run.
+// `count` samples of standard normal numbers (int64: 0 and 1; uint8: 0 to 255), the same in every run.
 SampleSource random_samples(const Graph& graph, int64_t count);
 
 }  // namespace vitrail

@@ -21,8 +21,11 @@ std::vector<NamedTensor> random_inputs(const Graph& graph, int64_t batch) {
   std::normal_distribution<float> normal;
   std::vector<NamedTensor> inputs;
   for (ValueId id : graph.inputs) {
-    Tensor t(DType::kF32, at_batch(*graph.value(id).shape, batch));
-    for (float& v : t.as_mutable<float>()) v = normal(random);
+    Tensor t(graph.value(id).dtype, at_batch(*graph.value(id).shape, batch));
+    if (t.dtype() == DType::kU8)
+      for (uint8_t& v : t.as_mutable<uint8_t>()) v = static_cast<uint8_t>(random() & 255);
+    else
+      for (float& v : t.as_mutable<float>()) v = normal(random);
     inputs.push_back({graph.value(id).name, t});
   }
   return inputs;
@@ -176,6 +179,12 @@ TEST_F(CpuSteps, Convolutions) {
             {"axes", Ints{2, 3}}});
     expect_kernel(b, "resize_linear_f32");
   }
+}
+
+TEST_F(CpuSteps, CastOfBytes) {
+  GraphBuilder b;
+  b.node(Op::Cast, {b.input("x", {kN, 150_d, 120_d, 3_d}, DType::kU8)}, {{"to", int64_t{1}}});
+  expect_kernel(b, "cast_u8_f32");
 }
 
 TEST_F(CpuSteps, Unary) {

@@ -32,6 +32,7 @@ constexpr std::array kEntries{
     KernelEntry{Op::Sub, "binary_f32", refuse_binary, nullptr, make_binary},
     KernelEntry{Op::Mul, "binary_f32", refuse_binary, nullptr, make_binary},
     KernelEntry{Op::Div, "binary_f32", refuse_binary, nullptr, make_binary},
+    KernelEntry{Op::Cast, "cast_u8_f32", refuse_cast, nullptr, make_cast},
     KernelEntry{Op::Reshape, "view", refuse_view, nullptr, nullptr},
     KernelEntry{Op::Flatten, "view", refuse_view, nullptr, nullptr},
     KernelEntry{Op::Squeeze, "view", refuse_view, nullptr, nullptr},

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <array>
 
 #include "backends/cpu/steps/steps.h"
@@ -66,6 +67,28 @@ class UnaryStep : public Step {
   ValueId x_, y_;
   Dim count_;
   Activation f_;
+};
+
+// Bytes of pictures to float32.
+class CastStep : public Step {
+ public:
+  CastStep(const Graph& graph, const Node& node)
+      : x_(node.input(0)), y_(node.outputs[0]), count_(*element_count(*graph.value(y_).shape)) {}
+  Status run(const RunState& s) const override {
+    constexpr int64_t kBlock = 1 << 15;
+    const int64_t count = count_.at(s.batch);
+    const uint8_t* x = s.data<uint8_t>(x_);
+    float* y = s.data(y_);
+    s.pool.parallel_for((count + kBlock - 1) / kBlock, [&](int64_t block, int) {
+      const int64_t end = std::min(count, (block + 1) * kBlock);
+      for (int64_t i = block * kBlock; i < end; ++i) y[i] = static_cast<float>(x[i]);
+    });
+    return {};
+  }
+
+ private:
+  ValueId x_, y_;
+  Dim count_;
 };
 
 std::optional<Binary> binary_of(Op op) {
@@ -176,6 +199,16 @@ std::optional<Activation> activation_from_name(std::string_view name) {
   for (const auto& row : kActivations)
     if (row.name == name) return row.activation;
   return std::nullopt;
+}
+
+std::string refuse_cast(const Graph& graph, const Node& node) {
+  if (graph.value(node.input(0)).dtype != DType::kU8) return "input is not uint8";
+  if (graph.value(node.outputs[0]).dtype != DType::kF32) return "output is not float32";
+  return element_count(*graph.value(node.outputs[0]).shape) ? "" : "element count is not affine in the batch";
+}
+
+std::unique_ptr<Step> make_cast(const Graph& graph, const Node& node) {
+  return std::make_unique<CastStep>(graph, node);
 }
 
 std::string refuse_unary(const Graph& graph, const Node& node) {

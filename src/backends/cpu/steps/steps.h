@@ -38,6 +38,8 @@ std::unique_ptr<Step> make_softmax(const Graph&, const Node&);
 std::string refuse_mean(const Graph&, const Node&);
 std::unique_ptr<Step> make_mean(const Graph&, const Node&);
 
+std::string refuse_cast(const Graph&, const Node&);
+std::unique_ptr<Step> make_cast(const Graph&, const Node&);
 std::string refuse_unary(const Graph&, const Node&);
 std::unique_ptr<Step> make_unary(const Graph&, const Node&);
 std::string refuse_binary(const Graph&, const Node&);

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workflow/downgrades.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+namespace vitrail {
+namespace {
+
+constexpr std::string_view kHostKernel = "host";
+
+// Reports give a layer's precision as the build's option does ("fp16") or as a type ("float16").
+std::string_view option_name(std::string_view precision) {
+  for (const auto& [type, option] : {std::pair<std::string_view, std::string_view>{"float32", "fp32"},
+                                     {"float16", "fp16"},
+                                     {"bfloat16", "bf16"},
+                                     {"float8_e4m3", "fp8"},
+                                     {"e4m3", "fp8"}})
+    if (precision == type) return option;
+  return precision;
+}
+
+// QuantizedLinear computes in int8 because the model says so, whatever the build's precision.
+bool is_product(std::string_view op) {
+  constexpr std::string_view kProducts[] = {"Linear", "MatMul",     "Gemm",
+                                            "Conv",   "PatchEmbed", "MultiHeadAttention"};
+  return std::ranges::find(kProducts, op) != std::end(kProducts);
+}
+
+}  // namespace
+
+std::vector<std::string> downgrades(const EngineInfo& info) {
+  struct Kind {
+    int64_t layers = 0, of = 0;
+    const LayerReport* first = nullptr;
+  };
+  std::map<std::string, int64_t> all;
+  for (const LayerReport& l : info.layers) ++all[l.op];
+  std::map<std::pair<std::string, std::string>, Kind> other, host;  // by operator and what it got
+  const auto count = [&](auto& kinds, const LayerReport& l, std::string_view got) {
+    Kind& kind = kinds[{l.op, std::string(got)}];
+    kind.of = all[l.op];
+    if (kind.layers++ == 0) kind.first = &l;
+  };
+  for (const LayerReport& l : info.layers) {
+    const std::string_view got = option_name(l.precision);
+    if (l.kernel == kHostKernel) count(host, l, got);
+    if (is_product(l.op) && got != option_name(info.precision)) count(other, l, got);
+  }
+  const auto reason = [](const LayerReport& l) {
+    return l.refused.empty() ? fmt::format("the first is '{}', kernel {}", l.name, l.kernel)
+                             : fmt::format("the first is '{}': {} declined: {}", l.name, l.refused[0].kernel,
+                                           l.refused[0].reason);
+  };
+  std::vector<std::string> out;
+  for (const auto& [key, kind] : other)
+    out.push_back(fmt::format("{} of {} {} layers compute in {}, not in {} as asked; {}", kind.layers,
+                              kind.of, key.first, key.second, info.precision, reason(*kind.first)));
+  for (const auto& [key, kind] : host)
+    out.push_back(fmt::format("{} of {} {} layers run on the host, with copies from and to the device; {}",
+                              kind.layers, kind.of, key.first, reason(*kind.first)));
+  return out;
+}
+
+}  // namespace vitrail

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+
+namespace vitrail {
+
+// Where an engine is not what was asked for, a sentence for each kind of layer, with how many, what they got
+// and the first one's name and reason: products and attention in another precision than the build's, and
+// layers that a device backend leaves to the host. Empty when all is well. Norms and additions keep a higher
+// precision by design and are not counted.
+std::vector<std::string> downgrades(const EngineInfo& info);
+
+}  // namespace vitrail
