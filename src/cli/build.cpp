@@ -74,8 +74,6 @@ void add_build(CLI::App& app, Action& action) {
   verb->add_option("--profile", flags->profiles, "Batch sizes MIN:OPT:MAX, may be repeated (default 1:8:64)");
   verb->add_option("--workspace", flags->workspace, "Hard cap on memory beyond the weights")
       ->capture_default_str();
-  verb->add_option("--timing-cache", flags->timing_cache,
-                   "File of kernel timings (default ~/.cache/vitrail/tactics.json)");
   flags->model_flags.add(*verb);
   flags->threads.add(*verb);
   verb->add_flag("--json", flags->json, "Print one JSON object");

@@ -81,6 +81,9 @@ class Program {
   virtual ~Program() = default;
   virtual Result<MemoryPlan> plan(int64_t batch, int threads) const = 0;
   virtual Result<std::unique_ptr<Context>> create_context(const ContextOptions& options) const = 0;
+  // Host memory from which inputs reach the device, and into which outputs come, without a copy in between;
+  // null where there is no such thing or no more of it. Any other memory works as well.
+  virtual std::shared_ptr<void> allocate_host(size_t /*bytes*/) const { return nullptr; }
   // Memory of a device that loading took (weights, libraries' workspaces) above that of a bare device
   // context; 0 where there is none.
   virtual int64_t device_bytes() const { return 0; }

@@ -20,6 +20,8 @@ class CudaProgram : public Program, public std::enable_shared_from_this<CudaProg
 
   Result<MemoryPlan> plan(int64_t batch, int threads) const override;
   Result<std::unique_ptr<Context>> create_context(const ContextOptions& options) const override;
+  std::shared_ptr<void> allocate_host(size_t bytes) const override;
+  int64_t device_bytes() const override { return device_bytes_; }
 
   // What contexts need.
   struct Root {
@@ -50,6 +52,7 @@ class CudaProgram : public Program, public std::enable_shared_from_this<CudaProg
   std::vector<std::unique_ptr<Step>> steps_;
   std::vector<Root> roots_;
   DeviceMemory memory_;
+  int64_t device_bytes_ = 0;
   std::vector<std::byte*> weights_;  // by ValueId
   bool independent_ = false;
 };
