@@ -16,7 +16,7 @@ ALLOWED = {
     "runtime": {"core", "graph", "preprocess", "engine"},
     "backends/reference": {"core", "graph", "engine", "runtime"},
     "backends/cpu": {"core", "graph", "engine", "runtime", "backends/reference"},
-    "backends/cuda": {"core", "graph", "engine", "runtime", "backends/reference", "backends/cpu"},
+    "backends/cuda": {"core", "graph", "passes", "engine", "runtime", "backends/reference", "backends/cpu"},
     "verify": {"core", "graph", "engine", "runtime"},
     "bench": {"core", "graph", "engine", "runtime"},
     "report": {"core", "engine", "runtime"},

@@ -17,12 +17,19 @@ struct Buffers {
   std::vector<NamedMutableView> output_views;
   std::optional<DeviceTimes> times;  // of the last batch
 
-  static Result<Buffers> make(const Graph& graph, int64_t batch) {
+  // In memory that the device reads by itself, where the backend has such.
+  static Tensor tensor(const Program& program, const Value& value, int64_t batch) {
+    const Shape shape = at_batch(*value.shape, batch);
+    const auto bytes = static_cast<size_t>(element_count(shape)) * dtype_size(value.dtype);
+    const std::shared_ptr<void> host = program.allocate_host(bytes);
+    return host ? Tensor(value.dtype, shape, host.get(), host) : Tensor(value.dtype, shape);
+  }
+
+  static Result<Buffers> make(const Program& program, const Graph& graph, int64_t batch) {
     Buffers b;
     const SampleSource random = random_samples(graph, batch);
     for (ValueId id : graph.inputs)
-      b.inputs.push_back(
-          {graph.value(id).name, Tensor(graph.value(id).dtype, at_batch(*graph.value(id).shape, batch))});
+      b.inputs.push_back({graph.value(id).name, tensor(program, graph.value(id), batch)});
     for (int64_t i = 0; i < batch; ++i) {
       VTL_ASSIGN(const auto sample, random.load(i));
       for (size_t k = 0; k < sample.size(); ++k) {
@@ -34,8 +41,7 @@ struct Buffers {
       }
     }
     for (ValueId id : graph.outputs)
-      b.outputs.push_back(
-          {graph.value(id).name, Tensor(graph.value(id).dtype, at_batch(*graph.value(id).shape, batch))});
+      b.outputs.push_back({graph.value(id).name, tensor(program, graph.value(id), batch)});
     for (const NamedTensor& t : b.inputs) b.input_views.push_back({t.name, t.tensor.view()});
     for (NamedTensor& t : b.outputs) b.output_views.push_back({t.name, t.tensor.mutable_view()});
     return b;
@@ -78,7 +84,7 @@ Status measure_engine(const std::string& engine_path, MeasureOptions options, Be
     VTL_ASSIGN(session, Session::create(opened.engine, opened.program, session_options));
     buffers = std::make_shared<std::vector<Buffers>>();
     for (int i = 0; i < streams; ++i) {
-      VTL_ASSIGN(Buffers b, Buffers::make(*opened.engine->graph, batch));
+      VTL_ASSIGN(Buffers b, Buffers::make(*opened.program, *opened.engine->graph, batch));
       buffers->push_back(std::move(b));
     }
     return BenchSubject::Run([session, buffers](int stream, Observer* observer) {

@@ -205,13 +205,26 @@ Status CudaContext::add_times(const Marks& m) {
   return add(&times_->d2h_us, m.computed, m.end);
 }
 
+bool CudaContext::is_pinned(const void* data) {
+  cudaPointerAttributes attributes{};
+  if (cudaPointerGetAttributes(&attributes, data) == cudaSuccess) return attributes.type == cudaMemoryTypeHost;
+  (void)cudaGetLastError();
+  return false;
+}
+
 Status CudaContext::run(int64_t batch, std::span<const TensorView> inputs,
                         std::span<const MutableTensorView> outputs, Observer* observer) {
   VTL_ASSIGN(const std::span<const int64_t> runs, runs_of(batch));
   times_ = DeviceTimes();
   std::fill(layer_us_.begin(), layer_us_.end(), 0.0);
-  for (size_t i = 0; i < inputs_.size(); ++i)
-    std::memcpy(inputs_[i].pinned, inputs[i].data, inputs[i].bytes());
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    Port& port = inputs_[i];
+    // Only read from, so dropping the const is safe.
+    port.host = is_pinned(inputs[i].data) ? static_cast<std::byte*>(const_cast<void*>(inputs[i].data)) : port.pinned;
+    if (port.host == port.pinned) std::memcpy(port.pinned, inputs[i].data, inputs[i].bytes());
+  }
+  for (size_t i = 0; i < outputs_.size(); ++i)
+    outputs_[i].host = is_pinned(outputs[i].data) ? static_cast<std::byte*>(outputs[i].data) : outputs_[i].pinned;
   int64_t first = 0;
   for (size_t i = 0; i < runs.size(); ++i) {
     VTL_ASSIGN(const Bound* bound, bound_of(runs[i]));
@@ -222,7 +235,8 @@ Status CudaContext::run(int64_t batch, std::span<const TensorView> inputs,
   VTL_TRY(cuda_status(cudaStreamSynchronize(stream_.get()), fmt::format("batch {}", batch)));
   for (size_t i = 0; i < runs.size(); ++i) VTL_TRY(add_times(marks_[i]));
   for (size_t i = 0; i < outputs_.size(); ++i)
-    std::memcpy(outputs[i].data, outputs_[i].pinned, outputs[i].bytes());
+    if (outputs_[i].host == outputs_[i].pinned)
+      std::memcpy(outputs[i].data, outputs_[i].pinned, outputs[i].bytes());
   if (observer && observer->wants_times())
     for (size_t i = 0; i < layer_us_.size(); ++i) observer->on_layer(i, layer_us_[i]);
   return {};
@@ -233,7 +247,7 @@ Status CudaContext::run_slice(const Bound& bound, int64_t first, int64_t rows, c
   const auto where = [](const char* what) { return std::string(what); };
   cudaStream_t stream = stream_.get();
   // A part of a batch is rows `first` on: rows are as long as all of them together by their number.
-  const auto at = [&](const Port& p) { return first == 0 ? p.pinned : p.pinned + p.bytes(1) * first; };
+  const auto at = [&](const Port& p) { return first == 0 ? p.host : p.host + p.bytes(1) * first; };
   VTL_TRY(cuda_status(cudaEventRecord(marks.begin.get(), stream), where("an event")));
   for (const Port& p : inputs_)
     VTL_TRY(cuda_status(

@@ -22,6 +22,7 @@ class CudaContext : public Context {
   Status run(int64_t batch, std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs,
              Observer* observer) override;
   std::optional<DeviceTimes> device_times() const override { return times_; }
+  int64_t device_bytes() const override { return static_cast<int64_t>(arena_.bytes()); }
 
  private:
   // Everything that one batch size needs.
@@ -36,6 +37,7 @@ class CudaContext : public Context {
     std::byte *device = nullptr, *pinned = nullptr;
     const SymShape* shape = nullptr;
     int64_t element = 0;
+    std::byte* host = nullptr;  // of the batch under way: the caller's memory where that is pinned, else ours
     int64_t bytes(int64_t batch) const;
   };
 
@@ -55,6 +57,7 @@ class CudaContext : public Context {
   // The runs that make up a batch; cut when first asked for.
   Result<std::span<const int64_t>> runs_of(int64_t batch);
   Result<const Bound*> bound_of(int64_t size);
+  static bool is_pinned(const void* data);
   Status run_slice(const Bound& bound, int64_t first, int64_t rows, const Marks& marks, Observer* observer);
   Status observed(const Bound& bound, int64_t rows, Observer& observer);
   Status show(const Node& node, int64_t rows, Observer& observer);

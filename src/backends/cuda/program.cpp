@@ -79,6 +79,7 @@ Status CudaProgram::upload() {
     if (read[i] && graph_->values[i].constant)
       total += align(static_cast<int64_t>(graph_->values[i].constant->bytes()));
   VTL_ASSIGN(memory_, allocate_device(static_cast<size_t>(total), "the weights"));
+  device_bytes_ = total;
   std::byte* next = memory_.data();
   for (size_t i = 0; i < weights_.size(); ++i) {
     if (!read[i] || !graph_->values[i].constant) continue;
@@ -131,6 +132,15 @@ Result<MemoryPlan> CudaProgram::plan(int64_t batch, int) const {
 
 Result<std::unique_ptr<Context>> CudaProgram::create_context(const ContextOptions& options) const {
   return CudaContext::create(shared_from_this(), options);
+}
+
+std::shared_ptr<void> CudaProgram::allocate_host(size_t bytes) const {
+  void* data = nullptr;
+  if (cudaMallocHost(&data, std::max<size_t>(bytes, 1)) != cudaSuccess) {
+    (void)cudaGetLastError();
+    return nullptr;
+  }
+  return {data, [](void* p) { (void)cudaFreeHost(p); }};
 }
 
 }  // namespace vitrail::cuda

@@ -2,6 +2,7 @@
 #include "backends/cuda/compile.h"
 #include "core/error.h"
 #include "graph/edit.h"
+#include "passes/byte_input.h"
 
 namespace vitrail::cuda {
 namespace {
@@ -18,10 +19,27 @@ Status check_shapes(const Graph& graph) {
   return {};
 }
 
+// A picture of bytes goes straight into the patch embedding, which normalises it on the way.
+void take_bytes(Graph& graph) {
+  const auto input = match_byte_input(graph);
+  if (!input) return;
+  const UseMap uses(graph);
+  for (int reader : uses.consumers(input->pixels))
+    if (graph.nodes[static_cast<size_t>(reader)].op != Op::PatchEmbed) return;
+  for (int reader : uses.consumers(input->pixels)) {
+    Node& node = graph.nodes[static_cast<size_t>(reader)];
+    node.inputs[0] = input->bytes;
+    node.attributes["byte_scale"] = std::vector<float>(input->scaling.scale.begin(), input->scaling.scale.end());
+    node.attributes["byte_shift"] = std::vector<float>(input->scaling.shift.begin(), input->scaling.shift.end());
+  }
+  remove_dead_nodes(graph);
+}
+
 }  // namespace
 
 Result<std::vector<LayerReport>> rewrite(Graph& graph, const Target& target, const CompileOptions& options) {
   VTL_TRY(check_shapes(graph));
+  take_bytes(graph);
   lower_activations(graph);
   choose_kernels(graph, target);
   fold_norms(graph, target);

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "backends/cuda/kernels/patches.h"
 
 #include "backends/cuda/steps/steps.h"
@@ -33,9 +35,15 @@ class PatchEmbedStep : public Step {
     const ValueId x = node.input(0);
     args_.image_type = type_of(graph, x);
     args_.type = type_attribute(node, "type", Type::kF16);
-    args_.channels = static_cast<int>(extent(graph, x, 1).fixed);
-    args_.height = static_cast<int>(extent(graph, x, 2).fixed);
-    args_.width = static_cast<int>(extent(graph, x, 3).fixed);
+    const bool bytes = node.has("byte_scale");  // [N, H, W, C]
+    args_.channels = static_cast<int>(extent(graph, x, bytes ? 3 : 1).fixed);
+    args_.height = static_cast<int>(extent(graph, x, bytes ? 1 : 2).fixed);
+    args_.width = static_cast<int>(extent(graph, x, bytes ? 2 : 3).fixed);
+    if (bytes) {
+      args_.image_type = Type::kU8;
+      std::ranges::copy(std::get<std::vector<float>>(node.attributes.at("byte_scale")), args_.scale);
+      std::ranges::copy(std::get<std::vector<float>>(node.attributes.at("byte_shift")), args_.shift);
+    }
     args_.patch_h = static_cast<int>(kernel[0]);
     args_.patch_w = static_cast<int>(kernel[1]);
     args_.prefix = static_cast<int>(node.integer("prefix", 0));
@@ -85,6 +93,11 @@ std::string refuse_patch_embed(const Graph& graph, const Node& node, const Targe
   if (shape.size() != 4 || kernel.size() != 2) return "not a 2-D image";
   for (size_t i = 1; i < 4; ++i)
     if (!shape[i].is_fixed()) return "image size depends on the batch";
+  for (const char* name : {"byte_scale", "byte_shift"})
+    if (node.has(name)) {
+      const auto* list = std::get_if<std::vector<float>>(&node.attributes.at(name));
+      if (!list || list->size() != 3 || shape[3] != Dim::of(3)) return "bytes without a scale for each channel";
+    }
   if (!strides.empty() && strides != kernel) return "patches overlap";
   if (!rows_of(graph, node.outputs[0])) return "the number of rows is not affine in the batch";
   for (size_t i = 1; i < 4; ++i)
