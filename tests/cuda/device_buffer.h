@@ -203,18 +203,20 @@ inline double half_step(Type t, double v) {
   }
 }
 
-// |got − want| ≤ rounding + relative·|want| + absolute for every element, after saturation to the type; NaN
-// matches NaN only. One message, about the worst.
+// |got − want| ≤ rounding + relative·|want| + absolute (+ own_i) for every element, after saturation to the
+// type; NaN matches NaN only. One message, about the worst.
 inline void expect_close(Type type, const std::vector<double>& got, const std::vector<double>& want,
-                         double relative, double absolute, const std::string& what = "") {
+                         double relative, double absolute, const std::string& what = "",
+                         const std::vector<double>& own = {}) {
   ASSERT_EQ(got.size(), want.size()) << what;
   double worst = 0;
   size_t at = 0;
   for (size_t i = 0; i < got.size(); ++i) {
-    const double goal =
-        std::isnan(want[i]) ? want[i] : std::fmin(std::fmax(want[i], lowest(type)), highest(type));
+    double goal = std::isnan(want[i]) ? want[i] : std::fmin(std::fmax(want[i], lowest(type)), highest(type));
+    if (type == Type::kF16 && std::fabs(goal) >= 65520) goal = std::copysign(INFINITY, goal);
     if ((std::isnan(goal) && std::isnan(got[i])) || goal == got[i]) continue;
-    const double allowed = half_step(type, goal) * 1.01 + relative * std::fabs(want[i]) + absolute;
+    const double allowed =
+        half_step(type, goal) * 1.01 + relative * std::fabs(want[i]) + absolute + (own.empty() ? 0 : own[i]);
     double excess = std::fabs(got[i] - goal) / (allowed + 1e-300);
     if (std::isnan(excess)) excess = INFINITY;
     if (excess > worst) worst = excess, at = i;

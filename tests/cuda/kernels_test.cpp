@@ -21,7 +21,7 @@ struct RowsKernels : CudaTest {};
 struct ElementKernels : CudaTest {};
 
 void check_layer_norm(Type type, Type out, int64_t rows, int columns, std::vector<double> values, bool affine,
-                      size_t offset) {
+                      size_t offset, double absolute = 1e-5) {
   const DeviceTensor x(type, values, offset), gamma(Type::kF32, random_values(columns, 2, 0.5, 1)),
       beta(Type::kF32, random_values(columns, 3, 0.3));
   DeviceTensor y(out, rows * columns);
@@ -50,7 +50,8 @@ void check_layer_norm(Type type, Type out, int64_t rows, int columns, std::vecto
       want[static_cast<size_t>(r * columns + c)] = v;
     }
   }
-  expect_close(out, y.download(), want, 4e-6, bytes ? 1e-3 : 1e-5, "LayerNorm of " + std::to_string(columns));
+  expect_close(out, y.download(), want, 4e-6, bytes ? 1e-3 : absolute,
+               "LayerNorm of " + std::to_string(columns));
 }
 
 TEST_F(RowsKernels, LayerNorm) {
@@ -65,14 +66,15 @@ TEST_F(RowsKernels, LayerNorm) {
         check_layer_norm(type, out, 9, columns, random_values(9 * columns, 4), true, 0);
 }
 
-// Squares of 6e4 overflow half precision, and E[x²] − mean² would have no digit left.
+// Squares of 6e4 overflow half precision, and E[x²] − mean² would have no digit left. Of a mean of 6e4
+// float32 keeps 1e-2.
 TEST_F(RowsKernels, LayerNormOfLargeValues) {
   for (int columns : {768, 197, 3072}) {
     std::vector<double> v = random_values(3 * columns, 5, 60);
     for (double& x : v) x = std::min(x + 6e4, 65504.0);
-    check_layer_norm(Type::kF16, Type::kF16, 3, columns, v, true, 0);
+    check_layer_norm(Type::kF16, Type::kF16, 3, columns, v, true, 0, 1e-3);
     for (size_t i = 0; i < v.size(); ++i) v[i] = i % 3 ? 6e4 : -6e4;
-    check_layer_norm(Type::kF16, Type::kF16, 3, columns, v, true, 0);
+    check_layer_norm(Type::kF16, Type::kF16, 3, columns, v, true, 0, 1e-3);
   }
 }
 
@@ -95,7 +97,7 @@ TEST_F(RowsKernels, RowStats) {
             for (int c = first; c < end; ++c) m2 += (at(c) - mean) * (at(c) - mean);
             want.insert(want.end(), {mean, m2});
           }
-        expect_close(Type::kF32, stats.download(), want, 3e-6, 1e-6,
+        expect_close(Type::kF32, stats.download(), want, 2e-5, 2e-5,
                      "statistics of " + std::to_string(columns));
       }
 }
@@ -107,8 +109,7 @@ TEST_F(RowsKernels, Softmax) {
         const int64_t rows = 13;
         std::vector<double> v = random_values(rows * columns, 7, 3);
         if (columns > 1) v[1] = -INFINITY;
-        const DeviceTensor x(type, v);
-        DeviceTensor y(type, rows * columns);
+        DeviceTensor x(type, v), y(type, rows * columns);
         ASSERT_EQ(launch_softmax(x.get(), in_place ? x.get() : y.get(), type, rows, columns, nullptr, false),
                   cudaSuccess);
         std::vector<double> want = x.values;
@@ -119,7 +120,7 @@ TEST_F(RowsKernels, Softmax) {
           for (int c = 0; c < columns; ++c) sum += row[c] = std::exp(row[c] - top);
           for (int c = 0; c < columns; ++c) row[c] /= sum;
         }
-        DeviceTensor& result = in_place ? const_cast<DeviceTensor&>(x) : y;
+        DeviceTensor& result = in_place ? x : y;
         expect_close(type, result.download(), want, 2e-5, 1e-30, "softmax of " + std::to_string(columns));
       }
 }
