@@ -58,10 +58,7 @@ void check_epilogue(Type from, Type to, int64_t rows, int64_t columns, Activatio
       v += residual.values[r % static_cast<size_t>(residual_rows) * static_cast<size_t>(columns) + c];
     want[i] = bytes ? v * double{a.out_scale} + double{a.out_zero} : v;
   }
-  expect_close(to, y.download(), want, 3e-6,
-               bytes              ? 1e-4
-               : to == Type::kF32 ? 2e-6
-                                  : 6e-6,
+  expect_close(to, y.download(), want, 3e-6, bytes ? 3e-4 : 1.2e-5,
                "epilogue of " + std::to_string(rows) + "x" + std::to_string(columns));
 }
 
