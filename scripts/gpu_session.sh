@@ -10,7 +10,7 @@
 # Every section has a limit of its own in seconds (TESTS_S=120 and so on), writes into $OUT, and does not stop the ones behind
 # it. Ends with a line for each, and with 1 when one failed. PRECISIONS, BATCHES, ROUNDS and PEER_FLAGS go to the measuring.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 out=${OUT:-gpu_session}
 mkdir -p "$out"
 vitrail=.dev/vitrail
@@ -72,14 +72,14 @@ section_peers() {
   "$python" benchmarks/chart.py "$out/peers.json" -o "$out/throughput.svg" --title "ViT throughput, ${TIMM:-vit_base_patch16_224}"
 }
 
-# Each precision against the model on the reference backend: the reference is slow, so a few dozen pictures.
+# Each precision against the model on the reference backend: the reference is slow, so a dozen pictures.
 section_accuracy() {
   [ -d .dev/data ] || { echo "no pictures in .dev/data"; return 77; }
   local precision scaled status=0
   for precision in ${precisions//,/ }; do
     case $precision in fp32) scaled=1e-3 ;; tf32) scaled=1e-2 ;; fp16 | bf16) scaled=5e-2 ;; *) scaled=3e-1 ;; esac
     build "$precision" "$work/$precision.vtl" || { echo "$precision: no engine"; status=1; continue; }
-    "$vitrail" verify "$work/$precision.vtl" --reference "$(model)" --images .dev/data --samples "${SAMPLES:-24}" --max-scaled-error "$scaled" \
+    "$vitrail" verify "$work/$precision.vtl" --reference "$(model)" --images .dev/data --samples "${SAMPLES:-12}" --max-scaled-error "$scaled" \
       --min-cosine "${MIN_COSINE:-0.99}" --json >"$out/verify_$precision.json" 2>"$out/verify_$precision.log" || status=1
     "$python" - "$out/verify_$precision.json" "$precision" <<'PY'
 import json, sys
