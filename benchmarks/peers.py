@@ -3,6 +3,7 @@
 
     peers.py MODEL.onnx --vitrail build/bin/vitrail [--batch 1,8,32] [--threads 2] [--rounds 7]
              [--peers onnxruntime,openvino,pytorch] [--timm NAME[:key=value,…]] [--json F] [--markdown F]
+    peers.py MODEL.onnx --device cuda …     on a GPU: peers_cuda.py, which says what it takes
 
 Every program is a process of its own for every batch size; they take turns in short bursts, so that a machine that
 slows down slows all of them. The figure of a program is the median over its bursts of the burst's median; ratios are
@@ -225,6 +226,7 @@ def markdown(runs, args, size) -> str:
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=pathlib.Path)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--vitrail", default="build/bin/vitrail")
     parser.add_argument("--batch", default="1,8,32")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -241,6 +243,10 @@ def arguments():
 
 
 def main() -> int:
+    if "--device" in sys.argv and sys.argv[sys.argv.index("--device") + 1:][:1] == ["cuda"] or "--device=cuda" in sys.argv:
+        import peers_cuda
+
+        return peers_cuda.main()
     args = arguments()
     if args.worker:
         worker(args)

@@ -27,7 +27,7 @@ struct TimingOptions {
   Clock clock = steady_nanoseconds;
   // Where the time of the stream's last batch went; asked on the stream's own thread after each timed batch.
   // May be empty.
-  std::function<std::optional<DeviceTimes>(int stream)> device_times;
+  std::function<std::optional<DeviceTimes>(int stream)> device_times = nullptr;
 };
 
 // Start and end of one timed batch, on the options' clock.

@@ -204,6 +204,57 @@ TEST_F(Bench, ExportedTimesHaveTheKeysOfTrtexec) {
   EXPECT_EQ(rows[19]["h2dMs"], 0.0);
 }
 
+TEST_F(Bench, OnAHostTheFiguresOfADeviceAreNull) {
+  ASSERT_TRUE(run_bench(subject, options, report).ok());
+  const auto json = to_json(report)["results"][0];
+  EXPECT_TRUE(json["device"].is_null());
+  EXPECT_TRUE(json["device_bytes"].is_null());
+  EXPECT_THAT(to_table(report), Not(HasSubstr("GPU")));
+  EXPECT_THAT(summary_lines(report.results[0]), Not(HasSubstr("H2D")));
+}
+
+TEST_F(Bench, DeviceTimesBecomeFiguresRowsAndSummaryLines) {
+  // Of 2 ms an image: half a millisecond there, 1.25 of computing, a quarter back.
+  subject.device_times = [this](int) {
+    const double images = runs <= 11 ? 1 : 4;
+    return std::optional(DeviceTimes{500 * images, 1250 * images, 250 * images});
+  };
+  subject.device_bytes = [] { return int64_t{3} << 20; };
+  ASSERT_TRUE(run_bench(subject, options, report).ok());
+  const BenchResult& r = report.results[1];
+  ASSERT_TRUE(r.device);
+  EXPECT_DOUBLE_EQ(r.device->h2d.median, 2000);
+  EXPECT_DOUBLE_EQ(r.device->compute.median, 5000);
+  EXPECT_EQ(r.device->d2h.count, 10);  // warm-up batches are not among them
+  EXPECT_DOUBLE_EQ(r.device->images_per_second, 800);
+  const auto json = to_json(report)["results"][1];
+  EXPECT_EQ(json["device"]["compute"]["median_us"], 5000);
+  EXPECT_EQ(json["device"]["images_per_second"], 800);
+  EXPECT_EQ(json["device_bytes"], 3 << 20);
+  const auto row = export_times(report)[10];  // the first of batch 4; 8 ms
+  EXPECT_EQ(row["h2dMs"], 2.0);
+  EXPECT_EQ(row["computeMs"], 5.0);
+  EXPECT_EQ(row["d2hMs"], 1.0);
+  EXPECT_EQ(row["endComputeMs"], row["startD2hMs"]);
+  EXPECT_DOUBLE_EQ(row["endComputeMs"].get<double>() - row["startComputeMs"].get<double>(), 5.0);
+  const std::string table = to_table(report);
+  EXPECT_THAT(table, HasSubstr("GPU compute ms"));
+  EXPECT_THAT(table, HasSubstr("800.0"));
+  EXPECT_THAT(table, HasSubstr("device MiB"));
+  const std::string lines = summary_lines(r);
+  EXPECT_THAT(lines,
+              HasSubstr("H2D Latency: min = 2.000 ms, max = 2.000 ms, mean = 2.000 ms, median = 2.000 ms"));
+  EXPECT_THAT(lines, HasSubstr("GPU Compute Time: min = 5.000 ms"));
+  EXPECT_THAT(lines, HasSubstr("D2H Latency: min = 1.000 ms"));
+  EXPECT_THAT(report.warnings, Not(Contains(HasSubstr("copying"))));
+}
+
+TEST_F(Bench, WarnsWhenCopyingTakesAsLongAsComputing) {
+  subject.device_times = [](int) { return std::optional(DeviceTimes{900, 800, 100}); };
+  ASSERT_TRUE(run_bench(subject, options, report).ok());
+  EXPECT_THAT(report.warnings, Contains(HasSubstr("--input uint8")));
+}
+
 TEST(MemoryUsage, ThePeakRisesWithTouchedPagesAndFallsWithAReset) {
   if (!reset_peak_rss()) GTEST_SKIP() << "/proc/self/clear_refs is not writable here";
   const int64_t before = peak_rss_bytes();

@@ -5,7 +5,7 @@ import subprocess
 
 import numpy
 import pytest
-from conftest import BINARY
+from conftest import BINARY, SHARED
 
 VERBS = ["inspect", "build", "run", "verify", "bench", "report", "optimize", "explain", "completion"]
 BENCH_KEYS = {"batch", "streams", "threads", "mean_us", "median_us", "p90_us", "p95_us", "p99_us", "min_us", "max_us",
@@ -142,3 +142,47 @@ def test_preprocessing_contract_is_checked(vitrail, tiny, tmp_path):
 def test_progress_goes_to_stderr_and_json_to_stdout(vitrail, tiny, tmp_path):
     done = subprocess.run([BINARY, "build", tiny, "-o", tmp_path / "e.vtl", "--json"], capture_output=True, text=True)
     assert isinstance(json.loads(done.stdout), dict)
+
+
+def test_bytes_in_give_the_logits_of_floats_in(vitrail, tiny, pictures, tmp_path):
+    logits = {}
+    for kind in ("float32", "uint8"):
+        built = vitrail.json("build", tiny, "-o", tmp_path / "e.vtl", "--input", kind)
+        vitrail("run", tmp_path / "e.vtl", "--image", pictures, "--output", f"output={tmp_path}/y.npy")
+        logits[kind] = numpy.load(tmp_path / "y.npy")
+    assert built["layers"][0]["kernel"] == "cast_u8_f32"
+    assert numpy.abs(logits["uint8"] - logits["float32"]).max() <= 1e-5 * numpy.abs(logits["float32"]).max()
+    for samples in (["--images", pictures], ["--random", 2]):
+        assert vitrail.json("verify", tmp_path / "e.vtl", "--reference", tiny, *samples)["passed"]
+    assert vitrail.json("bench", tmp_path / "e.vtl", "--batch", "2", "--iterations", 5, "--streams", 2, "--threads", 1)["results"]
+    # Arrays are the engine's own bytes.
+    numpy.save(tmp_path / "x.npy", numpy.full((2, 32, 32, 3), 200, numpy.uint8))
+    vitrail("run", tmp_path / "e.vtl", "--input", f"input={tmp_path}/x.npy")
+    numpy.save(tmp_path / "x.npy", numpy.zeros((2, 3, 32, 32), numpy.float32))
+    assert "uint8" in vitrail("run", tmp_path / "e.vtl", "--input", f"input={tmp_path}/x.npy", expect=3).stderr
+
+
+def test_bytes_in_on_real_pictures(vitrail, shared_model, tmp_path):
+    """The worst of 12 photographs against a trained ViT-S, relative to its largest logit."""
+    logits = []
+    for kind in ("float32", "uint8"):
+        vitrail("build", shared_model, "-o", tmp_path / "e.vtl", "--input", kind)
+        images = sorted((SHARED / "imagenet_samples").glob("*.JPEG"))[:12]
+        vitrail("run", tmp_path / "e.vtl", "--image", *images, "--output", f"logits={tmp_path}/y.npy")
+        logits.append(numpy.load(tmp_path / "y.npy"))
+    assert numpy.abs(logits[0] - logits[1]).max() <= 1e-5 * numpy.abs(logits[0]).max()
+
+
+def test_device_keys_are_null_on_a_host(vitrail, engine, tmp_path):
+    result = vitrail.json("bench", engine, "--batch", "1", "--iterations", 5)["results"][0]
+    assert result["device"] is None and result["device_bytes"] is None
+    text = vitrail("bench", engine, "--batch", "1", "--iterations", 5, "--export-times", tmp_path / "t.json").stdout
+    assert "Latency: min = " in text and "H2D Latency" not in text
+
+
+def test_precision_is_named_or_refused(vitrail, engine, tiny, pictures, tmp_path):
+    assert "fp8" in vitrail("build", "--help").stdout and "--timing-cache" in vitrail("optimize", "--help").stdout
+    assert "fp7" in vitrail("build", tiny, "-o", tmp_path / "e.vtl", "--precision", "fp7", expect=2).stderr
+    assert "fp8" in vitrail("build", tiny, "-o", tmp_path / "e.vtl", "--precision", "fp8", expect=4).stderr
+    assert "--calibrate was left out" in vitrail("build", tiny, "-o", tmp_path / "e.vtl", "--calibrate", pictures).stderr
+    assert vitrail.json("explain", engine)["warnings"] == []

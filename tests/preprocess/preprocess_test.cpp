@@ -44,6 +44,24 @@ TEST(Preprocess, ScalesNormalisesAndSplitsTheChannels) {
   EXPECT_NEAR(out[5], (0.6f - 0.4f) / 2.0f, 1e-6);
 }
 
+TEST(Preprocess, NormalisedBytesAreTheFloatsBitForBit) {
+  Image image{31, 17, std::vector<uint8_t>(size_t{31} * 17 * 3)};
+  for (size_t i = 0; i < image.pixels.size(); ++i) image.pixels[i] = static_cast<uint8_t>(i * 37 % 251);
+  for (ResizeMode mode : {ResizeMode::kSquash, ResizeMode::kShortest, ResizeMode::kLongest})
+    for (const char* color : {"RGB", "BGR"}) {
+      PreprocessContract c;
+      c.height = 12;
+      c.width = 20;
+      c.resize_mode = mode;
+      c.color = color;
+      std::vector<uint8_t> bytes(size_t{3} * 12 * 20);
+      ASSERT_TRUE(preprocess_bytes(image, c, bytes.data()).ok());
+      std::vector<float> floats(bytes.size());
+      normalise(bytes.data(), c, floats.data());
+      EXPECT_EQ(floats, run(image, c)) << color;
+    }
+}
+
 TEST(Preprocess, ShortestCropsTheMiddle) {
   Image image{7, 2, {}};  // columns 0 to 6
   for (int i = 0; i < 14; ++i) image.pixels.insert(image.pixels.end(), 3, static_cast<uint8_t>(i % 7));

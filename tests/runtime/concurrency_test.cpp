@@ -48,6 +48,44 @@ TEST(Concurrency, FourThreadsOnTwoStreamsGetTheirOwnResults) {
   EXPECT_LE(program->most_running, 2);
 }
 
+TEST(Concurrency, EveryCallerGetsTheDeviceTimesOfItsOwnBatch) {
+  auto program = std::make_shared<FakeProgram>();
+  program->during_run = [] { std::this_thread::yield(); };
+  program->on_device = true;
+  auto session = open(program, 2);
+  EXPECT_EQ(session->device_bytes(), 1020);
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&, t] {
+      const Tensor bias = Tensor::f32({1}, {static_cast<float>(t)});
+      Tensor sum(DType::kF32, {1}), doubled(DType::kF32, {1, 3});
+      for (int i = 0; i < 500; ++i) {
+        const auto v = static_cast<float>(i);
+        const Tensor x = Tensor::f32({1, 3}, {v, v, v});
+        const NamedView in[] = {{"x", x.view()}, {"bias", bias.view()}};
+        const NamedMutableView out[] = {{"sum", sum.mutable_view()}, {"doubled", doubled.mutable_view()}};
+        std::optional<DeviceTimes> times;
+        if (!session->run(in, out, nullptr, &times).ok() || !times || times->h2d_us != t ||
+            times->compute_us != 3.0 * i + t)
+          ++wrong;
+      }
+    });
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+
+  auto host = std::make_shared<FakeProgram>();
+  auto on_host = open(host, 1);
+  EXPECT_EQ(on_host->device_bytes(), 0);
+  Tensor sum(DType::kF32, {1}), doubled(DType::kF32, {1, 3});
+  const Tensor x = Tensor::f32({1, 3}, {1, 2, 3}), bias = Tensor::f32({1}, {0});
+  const NamedView in[] = {{"x", x.view()}, {"bias", bias.view()}};
+  const NamedMutableView out[] = {{"sum", sum.mutable_view()}, {"doubled", doubled.mutable_view()}};
+  std::optional<DeviceTimes> times = DeviceTimes{};
+  ASSERT_TRUE(on_host->run(in, out, nullptr, &times).ok());
+  EXPECT_FALSE(times);
+}
+
 // Two callers must be inside at once, else this waits for ever (and the test's time limit ends it).
 TEST(Concurrency, StreamsRunAtTheSameTime) {
   auto program = std::make_shared<FakeProgram>();

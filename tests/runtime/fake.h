@@ -31,6 +31,7 @@ inline std::shared_ptr<Engine> fake_engine(std::vector<Profile> profiles = {{1, 
 
 struct FakeProgram : Program {
   std::function<void()> during_run;  // called while a context is in use
+  bool on_device = false;            // device times: bias, first sum, batch
   Status result;                     // what run() answers
   mutable std::atomic<int> running{0}, most_running{0}, contexts{0};
   mutable std::mutex mutex;
@@ -40,6 +41,11 @@ struct FakeProgram : Program {
     explicit FakeContext(const FakeProgram& p) : program(p) {}
     const FakeProgram& program;
     std::atomic<bool> busy{false};
+    DeviceTimes times;
+    std::optional<DeviceTimes> device_times() const override {
+      return program.on_device ? std::optional(times) : std::nullopt;
+    }
+    int64_t device_bytes() const override { return program.on_device ? 10 : 0; }
 
     Status run(int64_t batch, std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs,
                Observer* observer) override {
@@ -58,6 +64,7 @@ struct FakeProgram : Program {
           outputs[1].as<float>()[i] = 2 * inputs[0].as<float>()[i];
         }
       }
+      times = {bias, outputs[0].as<float>()[0], static_cast<double>(batch)};
       if (observer) observer->on_value(2, outputs[0]);
       if (program.during_run) program.during_run();
       --program.running;
@@ -66,6 +73,7 @@ struct FakeProgram : Program {
     }
   };
 
+  int64_t device_bytes() const override { return on_device ? 1000 : 0; }
   Result<MemoryPlan> plan(int64_t batch, int threads) const override {
     MemoryPlan plan;
     plan.arena_bytes = 1000 * batch;
