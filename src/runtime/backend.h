@@ -69,6 +69,10 @@ class Context {
   // has checked their types and shapes.
   virtual Status run(int64_t batch, std::span<const TensorView> inputs,
                      std::span<const MutableTensorView> outputs, Observer* observer) = 0;
+  // Whether runs look for NaN and infinity in the inputs themselves, so that nobody else needs to read them all;
+  // then what the last run found.
+  virtual bool checks_inputs() const { return false; }
+  virtual bool found_non_finite() const { return false; }
   // Of the last run; nothing where the backend has no device.
   virtual std::optional<DeviceTimes> device_times() const { return {}; }
   // Memory of a device that this context holds for itself, beside the program's; 0 where there is none.

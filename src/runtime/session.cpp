@@ -159,9 +159,9 @@ Status Session::run(std::span<const NamedView> inputs, std::span<const NamedMuta
   VTL_ASSIGN(const int64_t batch, match_inputs(graph, inputs));
   VTL_TRY(check_batch(batch));
   VTL_TRY(match_outputs(graph, outputs, batch));
-  if (options_.check_finite) VTL_TRY(check_finite(inputs));
-
   Lease stream(*this);
+  const bool here = options_.check_finite && !stream->context->checks_inputs();
+  if (here) VTL_TRY(check_finite(inputs));
   // Copies keep each slot's capacity, so nothing is allocated.
   auto fill = [&](auto& slots, const std::vector<ValueId>& ids, auto views) {
     for (size_t i = 0; i < slots.size(); ++i)
@@ -171,6 +171,8 @@ Status Session::run(std::span<const NamedView> inputs, std::span<const NamedMuta
   fill(stream->inputs, graph.inputs, inputs);
   fill(stream->outputs, graph.outputs, outputs);
   VTL_TRY(stream->context->run(batch, stream->inputs, stream->outputs, observer));
+  // The device has seen one: the scan finds which input it was, and where.
+  if (options_.check_finite && !here && stream->context->found_non_finite()) VTL_TRY(check_finite(inputs));
   // Read while the stream is still ours: the next caller's run replaces them.
   if (times) *times = stream->context->device_times();
   return {};

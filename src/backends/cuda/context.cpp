@@ -60,6 +60,8 @@ Status CudaContext::allocate() {
   VTL_ASSIGN(stream_, make_stream());
   VTL_TRY(add_mark());
   layer_us_.resize(program_->steps().size());
+  checks_inputs_ = program_->steps_check_inputs();
+  VTL_ASSIGN(flag_, allocate_pinned(sizeof(int), "a flag"));
   return {};
 }
 
@@ -115,6 +117,7 @@ Result<CudaContext::Bound> CudaContext::bind(int64_t size) const {
   b.workspace_bytes = program_->workspace_bytes();
   b.device = &program_->device();
   b.lt = program_->lt();
+  b.non_finite = checks_inputs_ ? flag() : nullptr;
   Bound bound;
   bound.size = size;
   for (const auto& step : program_->steps()) {
@@ -216,6 +219,7 @@ Status CudaContext::run(int64_t batch, std::span<const TensorView> inputs,
                         std::span<const MutableTensorView> outputs, Observer* observer) {
   VTL_ASSIGN(const std::span<const int64_t> runs, runs_of(batch));
   times_ = DeviceTimes();
+  *flag() = 0;
   std::fill(layer_us_.begin(), layer_us_.end(), 0.0);
   for (size_t i = 0; i < inputs_.size(); ++i) {
     Port& port = inputs_[i];

@@ -22,6 +22,8 @@ class CudaContext : public Context {
   Status run(int64_t batch, std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs,
              Observer* observer) override;
   std::optional<DeviceTimes> device_times() const override { return times_; }
+  bool checks_inputs() const override { return checks_inputs_; }
+  bool found_non_finite() const override { return flag_.data() && *flag() != 0; }
   int64_t device_bytes() const override { return static_cast<int64_t>(arena_.bytes()); }
 
  private:
@@ -57,6 +59,7 @@ class CudaContext : public Context {
   // The runs that make up a batch; cut when first asked for.
   Result<std::span<const int64_t>> runs_of(int64_t batch);
   Result<const Bound*> bound_of(int64_t size);
+  int* flag() const { return reinterpret_cast<int*>(flag_.data()); }
   static bool is_pinned(const void* data);
   Status run_slice(const Bound& bound, int64_t first, int64_t rows, const Marks& marks, Observer* observer);
   Status observed(const Bound& bound, int64_t rows, Observer& observer);
@@ -70,6 +73,8 @@ class CudaContext : public Context {
   std::vector<Marks> marks_;  // by part
   DeviceMemory arena_;
   PinnedMemory pinned_;
+  PinnedMemory flag_;  // Binding::non_finite
+  bool checks_inputs_ = false;
   std::vector<std::byte*> buffers_;  // by ValueId
   std::byte *scratch_ = nullptr, *workspace_ = nullptr;
   std::vector<Port> inputs_, outputs_;

@@ -134,6 +134,14 @@ Result<std::unique_ptr<Context>> CudaProgram::create_context(const ContextOption
   return CudaContext::create(shared_from_this(), options);
 }
 
+bool CudaProgram::steps_check_inputs() const {
+  return std::ranges::all_of(graph_->inputs, [&](ValueId id) {
+    for (size_t i = 0; i < steps_.size(); ++i)
+      if (steps_[i] && steps_[i]->checks_input() && graph_->nodes[i].input(0) == id) return true;
+    return dtype_size(graph_->value(id).dtype) == 1;
+  });
+}
+
 std::shared_ptr<void> CudaProgram::allocate_host(size_t bytes) const {
   void* data = nullptr;
   if (cudaMallocHost(&data, std::max<size_t>(bytes, 1)) != cudaSuccess) {

@@ -37,6 +37,7 @@ class CudaProgram : public Program, public std::enable_shared_from_this<CudaProg
   size_t workspace_bytes() const { return lt_ ? kLtWorkspaceBytes : 0; }
   int64_t step_scratch_bytes(int64_t batch) const;  // the largest of all steps, without cuBLASLt's workspace
   bool has_host_steps() const;
+  bool steps_check_inputs() const;  // every float input is read whole by a step that looks for NaN
   bool rows_are_independent() const { return independent_; }  // so that a batch may be cut
 
  private:

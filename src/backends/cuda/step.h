@@ -24,6 +24,7 @@ struct Binding {
   size_t workspace_bytes = 0;
   const Device* device = nullptr;
   const Lt* lt = nullptr;  // null where no step needs it
+  int* non_finite = nullptr;  // in memory that the host reads too: a step found NaN or infinity in a graph input
 
   template <class T = void>
   T* data(ValueId id) const {
@@ -46,6 +47,8 @@ class Step {
   virtual ~Step() = default;
   virtual int64_t scratch_bytes(int64_t /*batch*/) const { return 0; }
   virtual bool needs_lt() const { return false; }
+  // Whether it sets Binding::non_finite for its first input, all of which it reads.
+  virtual bool checks_input() const { return false; }
   // Runs on the host between copies: cannot be part of a CUDA graph.
   virtual bool on_host() const { return false; }
   virtual Result<std::unique_ptr<Launch>> bind(const Binding& binding) const = 0;

@@ -55,6 +55,12 @@ __global__ void __launch_bounds__(kMaxThreads)
           }
         }
       }
+      if (a.non_finite) {
+        bool bad = false;
+#pragma unroll
+        for (int j = 0; j < kCount; ++j) bad |= !isfinite(v[j]);
+        if (bad) *a.non_finite = 1;
+      }
       // Prefix and padding are the number 0: out_zero in 8 bits, which a product with a zero point takes away
       // again.
       store_any(a.rows, row * a.k_padded + c0, a.type, v, a.out_scale, a.out_zero);

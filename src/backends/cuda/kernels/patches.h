@@ -20,6 +20,7 @@ struct PatchesArgs {
   float out_scale = 1, out_zero = 0;
   int64_t batch = 0;
   int channels = 3, height = 0, width = 0, patch_h = 0, patch_w = 0, prefix = 0;
+  int* non_finite = nullptr;     // set to 1 when a kF32 image holds NaN or infinity; or null
   int64_t k_padded = 0;          // ≥ channels·patch_h·patch_w; the rest is zero
 };
 cudaError_t launch_patches(const PatchesArgs& args, cudaStream_t stream, bool dependent);

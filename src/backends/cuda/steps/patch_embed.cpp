@@ -54,12 +54,17 @@ class PatchEmbedStep : public Step {
     const Product p = product_of(graph_, node_, batch);
     return align(p.args.m * p.args.k * type_size(p.type)) + lt_scratch_bytes(p);
   }
+  // Patches that leave a rest of the image out do not see all of it.
+  bool checks_input() const override {
+    return args_.height % args_.patch_h == 0 && args_.width % args_.patch_w == 0;
+  }
   bool needs_lt() const override {
     return node_.text("product", "") == "cublaslt" || node_.text("tactics_lt", "") == "1";
   }
 
   Result<std::unique_ptr<Launch>> bind(const Binding& b) const override {
     PatchesArgs patches = args_;
+    patches.non_finite = b.non_finite;
     patches.image = b.data(node_.input(0));
     patches.rows = b.scratch;
     patches.batch = extent(graph_, node_.input(0), 0).at(b.batch);
