@@ -1,16 +1,17 @@
 # Flags that every target of this project is built with.
 add_library(vitrail_options INTERFACE)
-target_compile_options(vitrail_options INTERFACE -Wall -Wextra -Wpedantic -Wnon-virtual-dtor)
+target_compile_options(vitrail_options INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wnon-virtual-dtor>)
 # GCC 12 sees overlaps in std::string that are not there (GCC bug 105651).
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  target_compile_options(vitrail_options INTERFACE -Wno-restrict)
+  target_compile_options(vitrail_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>)
 endif()
 target_include_directories(vitrail_options INTERFACE
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src> $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>)
 if(VITRAIL_SANITIZE)
   string(REPLACE ";" "," VITRAIL_SANITIZE_LIST "${VITRAIL_SANITIZE}")
-  target_compile_options(vitrail_options INTERFACE -fsanitize=${VITRAIL_SANITIZE_LIST} -fno-omit-frame-pointer
-    -fno-sanitize-recover=all)
+  target_compile_options(vitrail_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${VITRAIL_SANITIZE_LIST}
+    -fno-omit-frame-pointer -fno-sanitize-recover=all>)
   target_link_options(vitrail_options INTERFACE -fsanitize=${VITRAIL_SANITIZE_LIST})
 endif()
 

@@ -16,6 +16,7 @@ ALLOWED = {
     "runtime": {"core", "graph", "preprocess", "engine"},
     "backends/reference": {"core", "graph", "engine", "runtime"},
     "backends/cpu": {"core", "graph", "engine", "runtime", "backends/reference"},
+    "backends/cuda": {"core", "graph", "engine", "runtime", "backends/reference", "backends/cpu"},
     "verify": {"core", "graph", "engine", "runtime"},
     "bench": {"core", "graph", "engine", "runtime"},
     "report": {"core", "engine", "runtime"},
@@ -37,7 +38,7 @@ def main() -> int:
     root = pathlib.Path(__file__).resolve().parent.parent
     faults, files = [], 0
     for path in sorted((root / "src").rglob("*")):
-        if path.suffix not in {".h", ".cpp", ".def"}:
+        if path.suffix not in {".h", ".cpp", ".def", ".cu", ".cuh"}:
             continue
         files += 1
         folder = folder_of(path.relative_to(root / "src").as_posix())

@@ -2,6 +2,7 @@
 #include "api/backends.h"
 
 #include "backends/cpu/backend.h"
+#include "backends/cuda/backend.h"
 #include "backends/reference/backend.h"
 
 namespace vitrail {
@@ -9,6 +10,7 @@ namespace vitrail {
 BackendRegistry make_backends() {
   BackendRegistry backends;
   backends.add(make_cpu_backend());
+  backends.add(make_cuda_backend());
   backends.add(make_reference_backend());
   return backends;
 }

@@ -79,6 +79,7 @@ constexpr Table kTable = [] {
            Row{infer::linear, {Linear, QuantizedLinear}},
            Row{infer::multi_head_attention, {MultiHeadAttention}},
            Row{infer::patch_embed, {PatchEmbed}},
+           Row{infer::row_stats, {RowStats}},
        })
     for (Op op : row.ops) {
       table.functions[static_cast<size_t>(op)] = row.function;

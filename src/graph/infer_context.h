@@ -107,5 +107,6 @@ Status dequantize(Context&);
 Status linear(Context&);
 Status multi_head_attention(Context&);
 Status patch_embed(Context&);
+Status row_stats(Context&);
 
 }  // namespace vitrail::infer

@@ -34,6 +34,12 @@ Status check_columns(Context& c, size_t input, std::string_view offset, int64_t 
   return {};
 }
 
+// Two numbers for each group of 64 columns (RowStats).
+SymShape stats_shape(SymShape rows) {
+  rows.back() = Dim::of((rows.back().fixed + 63) / 64 * 2);
+  return rows;
+}
+
 }  // namespace
 
 Status matmul(Context& c) {
@@ -112,7 +118,16 @@ Status linear(Context& c) {
   }
   if (c.shape(residual) && broadcast(out, *c.shape(residual)) != out)
     return c.error("its residual does not broadcast to {}", to_string(out));
+  if (c.output_count() > 1) VTL_TRY(c.set(1, DType::kF32, stats_shape(out)));
+  if (c.output_count() > 2) VTL_TRY(c.set(2, c.dtype(0), out));
   return c.set(0, dtype, std::move(out));
+}
+
+Status row_stats(Context& c) {
+  if (!c.shape(0)) return c.set(0, DType::kF32, std::nullopt);
+  if (c.shape(0)->empty() || !c.shape(0)->back().is_fixed())
+    return c.error("its rows must have a known length");
+  return c.set(0, DType::kF32, stats_shape(*c.shape(0)));
 }
 
 Status multi_head_attention(Context& c) {
@@ -155,7 +170,9 @@ Status patch_embed(Context& c) {
   const SymShape table = sym_shape(Shape{prefix + patches, channels});
   if (c.shape(3) && *c.shape(3) != table)
     return c.error("its table must have the shape {}", to_string(table));
-  return c.set(0, c.dtype(0), SymShape{x[0], table[0], table[1]});
+  const SymShape out{x[0], table[0], table[1]};
+  if (c.output_count() > 1) VTL_TRY(c.set(1, DType::kF32, stats_shape(out)));
+  return c.set(0, c.dtype(0), out);
 }
 
 }  // namespace vitrail::infer

@@ -109,6 +109,7 @@ const std::map<std::string_view, Note> kNotes = {
     {"MultiHeadAttention", {"float", "own, see below"}},
     {"PatchEmbed", {"float", "own, see below"}},
     {"QuantizedLinear", {"int8, uint8", "own, see below"}},
+    {"RowStats", {"float32", "own, see below"}},
 };
 
 constexpr const char* kHead =
@@ -158,6 +159,13 @@ Patches do not overlap and are counted along rows, P = ⌊H/kh⌋ · ⌊W/kw⌋.
 The sum is one of integers. x is what a QuantizeLinear makes, which stays a node of its own; w_scale, b and residual are
 float32. Attributes: `x_scale` (a float), `x_zero_point` (an integer in the range of x, default 0), `activation` (as
 Linear's).
+
+**RowStats**(x [‥,K]) → [‥, 2 · ⌈K/64⌉] float32
+
+    y[‥,2g] = mean of the columns 64g to 64g + 63,  y[‥,2g+1] = Σ (x − y[‥,2g])² over them
+
+What a LayerNormalization folded into a product needs of its rows; made by the CUDA backend, as are the inputs 4 and 5
+(stats, col_scale) and the outputs 1 and 2 (stats of y, y in 8 bits) of Linear and output 1 (stats) of PatchEmbed.
 )";
 
 std::string range(int least, int most) {

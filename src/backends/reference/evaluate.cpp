@@ -157,6 +157,8 @@ Result<Tensors> dispatch(const Call& call) {
       return one(patch_embed(call));
     case Op::QuantizedLinear:
       return one(quantized_linear(call));
+    case Op::RowStats:
+      return one(row_stats(call));
   }
   return call.error("no such operator");
 }

@@ -79,5 +79,6 @@ Result<Tensor> linear(const Call& call);
 Result<Tensor> multi_head_attention(const Call& call);
 Result<Tensor> patch_embed(const Call& call);
 Result<Tensor> quantized_linear(const Call& call);
+Result<Tensor> row_stats(const Call& call);
 
 }  // namespace vitrail::reference

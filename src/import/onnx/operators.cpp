@@ -34,8 +34,8 @@ int64_t domain_version(const onnx::ModelProto& model, const std::string& domain,
 std::optional<Op> find_operator(const onnx::NodeProto& node) {
   if (!is_default_domain(node.domain())) return std::nullopt;
   const std::optional<Op> op = op_from_name(node.op_type());
-  const bool made_by_passes =
-      op == Op::Linear || op == Op::MultiHeadAttention || op == Op::PatchEmbed || op == Op::QuantizedLinear;
+  const bool made_by_passes = op == Op::Linear || op == Op::MultiHeadAttention || op == Op::PatchEmbed ||
+                              op == Op::QuantizedLinear || op == Op::RowStats;
   return made_by_passes ? std::nullopt : op;
 }
 

@@ -10,10 +10,10 @@
 
 namespace vitrail::cuda::detail {
 
-template <class In, class Out, int kN, bool kCluster>
-cudaError_t launch_pingpong(const GemmPlan& plan, cudaStream_t stream, bool dependent) {
-  using S = PingpongShape<In, kN, kCluster>;
-  auto* kernel = gemm_pingpong<In, Out, kN, kCluster>;
+template <class In, class Out, int kN, Epilogue kEpilogue, bool kCluster>
+cudaError_t launch_pingpong_of(const GemmPlan& plan, cudaStream_t stream, bool dependent) {
+  using S = PingpongShape<In, kN>;
+  auto* kernel = gemm_pingpong<In, Out, kN, kEpilogue, kCluster>;
   static const cudaError_t ready =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::kSmem);
   if (ready != cudaSuccess) return ready;
@@ -25,18 +25,35 @@ cudaError_t launch_pingpong(const GemmPlan& plan, cudaStream_t stream, bool depe
   return launch(kernel, shape, stream, maps, plan.args, tiles_m, tiles_n);
 }
 
-template <class In, class Out, int kRows>
-cudaError_t launch_split(const GemmPlan& plan, cudaStream_t stream, bool dependent) {
+template <class In, class Out, int kN, Epilogue kEpilogue>
+cudaError_t launch_pingpong_of(const GemmPlan& plan, cudaStream_t stream, bool dependent) {
+  return plan.config.cluster ? launch_pingpong_of<In, Out, kN, kEpilogue, true>(plan, stream, dependent)
+                             : launch_pingpong_of<In, Out, kN, kEpilogue, false>(plan, stream, dependent);
+}
+
+template <class In, class Out, int kN>
+cudaError_t launch_pingpong(const GemmPlan& plan, cudaStream_t stream, bool dependent) {
+  const GemmArgs& g = plan.args;
+  if (g.activation == Activation::kGelu)
+    return launch_pingpong_of<In, Out, kN, Epilogue::kGelu>(plan, stream, dependent);
+  if (!g.residual) return launch_pingpong_of<In, Out, kN, Epilogue::kPlain>(plan, stream, dependent);
+  return g.residual_rows == g.m ? launch_pingpong_of<In, Out, kN, Epilogue::kResidual>(plan, stream, dependent)
+                                : launch_pingpong_of<In, Out, kN, Epilogue::kTable>(plan, stream, dependent);
+}
+
+template <class In, class Out, int kRows, bool kGelu>
+cudaError_t launch_split_of(const GemmPlan& plan, cudaStream_t stream, bool dependent) {
   using S = SplitShape<In, kRows>;
-  auto* kernel = gemm_split<In, Out, kRows>;
+  auto* kernel = gemm_split<In, Out, kRows, kGelu>;
   const int all_steps = static_cast<int>((plan.args.k + S::kK - 1) / S::kK);
   const int steps = (all_steps + plan.config.splits - 1) / plan.config.splits;
+  constexpr int kMost = 224 * 1024;
   // Two blocks a multiprocessor where that leaves three stages: the next kernel then moves in while this one ends.
   int stages = std::min(steps, S::kMaxStages);
   while (stages > 3 && S::smem(stages) > 113 * 1024) --stages;
-  while (stages > 1 && S::smem(stages) > 227 * 1024) --stages;
+  while (stages > 1 && S::smem(stages) > kMost) --stages;
   static const cudaError_t ready =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 226 * 1024);
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMost);
   if (ready != cudaSuccess) return ready;
   SplitMaps maps;
   std::memcpy(&maps, plan.maps, sizeof(maps));
@@ -46,26 +63,26 @@ cudaError_t launch_split(const GemmPlan& plan, cudaStream_t stream, bool depende
   return launch(kernel, shape, stream, maps, plan.args, stages, steps);
 }
 
+template <class In, class Out, int kRows>
+cudaError_t launch_split(const GemmPlan& plan, cudaStream_t stream, bool dependent) {
+  return plan.args.activation == Activation::kGelu ? launch_split_of<In, Out, kRows, true>(plan, stream, dependent)
+                                                   : launch_split_of<In, Out, kRows, false>(plan, stream, dependent);
+}
+
 template <class In, class Out>
 cudaError_t launch_gemm_of(const GemmPlan& plan, cudaStream_t stream, bool dependent) {
   const GemmConfig& c = plan.config;
-  if (c.columns == 192)
-    return c.cluster ? launch_pingpong<In, Out, 192, true>(plan, stream, dependent)
-                     : launch_pingpong<In, Out, 192, false>(plan, stream, dependent);
-  if (c.columns == 128)
-    return c.cluster ? launch_pingpong<In, Out, 128, true>(plan, stream, dependent)
-                     : launch_pingpong<In, Out, 128, false>(plan, stream, dependent);
+  if (c.columns == 192) return launch_pingpong<In, Out, 192>(plan, stream, dependent);
+  if (c.columns == 128) return launch_pingpong<In, Out, 128>(plan, stream, dependent);
   switch (c.rows) {
-    case 16:
-      return launch_split<In, Out, 16>(plan, stream, dependent);
+    case 32:
+      return launch_split<In, Out, 32>(plan, stream, dependent);
+    case 128:
+      return launch_split<In, Out, 128>(plan, stream, dependent);
+    case 224:
+      return launch_split<In, Out, 224>(plan, stream, dependent);
     case 64:
       return launch_split<In, Out, 64>(plan, stream, dependent);
-    case 112:
-      return launch_split<In, Out, 112>(plan, stream, dependent);
-    case 144:
-      return launch_split<In, Out, 144>(plan, stream, dependent);
-    case 208:
-      return launch_split<In, Out, 208>(plan, stream, dependent);
     default:
       return cudaErrorInvalidValue;
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The product for few rows: D is computed transposed, 64 columns of D by kRows rows a block, so that each weight is
+// The product for few rows: D is computed transposed, 64 columns of D by kRows rows a block (half of the rows for each of
+// two warpgroups), so that each weight is
 // read by one block only and no row is padded to 128. K is split over the blocks of a cluster, which add their sums
 // through distributed shared memory; each then finishes a share of the rows.
 #pragma once
@@ -17,7 +18,7 @@ struct SplitShape {
   static constexpr int kFeatures = 64;
   static constexpr int kK = 128 / sizeof(In);
   static constexpr int kWBytes = kFeatures * 128, kXBytes = kRows * 128;
-  static constexpr int kThreads = 160;
+  static constexpr int kConsumers = 256, kThreads = kConsumers + 32;
   static constexpr int kSumStride = kFeatures + 4;  // floats of a row of sums; the 4 keep the banks apart
   static constexpr int kSumBytes = kRows * kSumStride * 4;
   static constexpr int kMaxStages = 12;
@@ -27,12 +28,13 @@ struct SplitShape {
   }
 };
 
-template <class In, class Out, int kRows>
-__global__ void __launch_bounds__(160)
+template <class In, class Out, int kRows, bool kGelu>
+__global__ void __launch_bounds__(288, kRows <= 224 ? 2 : 1)
     gemm_split(const __grid_constant__ SplitMaps maps, const __grid_constant__ GemmArgs g, int stages, int steps_a_block) {
 #if __CUDA_ARCH_FEAT_SM90_ALL
   using S = SplitShape<In, kRows>;
-  using Product = Wgmma<In, kRows>;
+  constexpr int kHalf = kRows / 2;  // rows of a warpgroup
+  using Product = Wgmma<In, kHalf>;
   using Acc = typename Product::Accumulator;
   extern __shared__ uint8_t dynamic[];
   __shared__ uint64_t full[S::kMaxStages], empty[S::kMaxStages];
@@ -57,7 +59,7 @@ __global__ void __launch_bounds__(160)
   if (threadIdx.x == 0) {
     for (int s = 0; s < stages; ++s) {
       barrier_init(full + s, 1);
-      barrier_init(empty + s, 1);
+      barrier_init(empty + s, 2);
     }
     barrier_init_fence();
     prefetch_map(&maps.w);
@@ -66,8 +68,8 @@ __global__ void __launch_bounds__(160)
   __syncthreads();
   let_next_kernel_start();
 
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  if (warp == 4) {
+  const int lane = threadIdx.x % 32, warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x / 32), 0);
+  if (warp == S::kConsumers / 32) {
     if (lane == 0) {
       auto load_w = [&](int s, int step) {
         barrier_expect(full + s, S::kWBytes + S::kXBytes);
@@ -80,47 +82,54 @@ __global__ void __launch_bounds__(160)
         const int s = step % stages;
         barrier_wait(empty + s, (step / stages & 1) ^ 1);
         if (step >= ahead) load_w(s, step);
-        tensor_load(x_tiles + s * S::kXBytes, &maps.x, full + s, (step0 + step) * S::kK, m0);
+        for (int h = 0; h < 2; ++h)  // a box holds 256 rows at most
+          tensor_load(x_tiles + s * S::kXBytes + h * (S::kXBytes / 2), &maps.x, full + s, (step0 + step) * S::kK,
+                      m0 + h * kHalf);
       }
     }
     __syncwarp();
   } else {
-    Acc acc[kRows / 2];
+    Acc acc[kHalf / 2];
+    const int half = warp / 4;
     if (g.stats) {  // in the shadow of the copies
       wait_for_previous_kernel();
       const int in_groups = (g.stats_columns + kStatsColumns - 1) / kStatsColumns;
-      for (int row = begin + threadIdx.x; row < end; row += 128)
+      for (int row = begin + threadIdx.x; row < end; row += S::kConsumers)
         row_scales[row - begin] = merge_rstd(g.stats + (m0 + row) * in_groups * 2, g.stats_columns, g.epsilon);
     }
     for (int step = 0; step < steps; ++step) {
       const int s = step % stages;
       barrier_wait(full + s, step / stages & 1);
       const uint64_t dw = operand_descriptor(w_tiles + s * S::kWBytes);
-      const uint64_t dx = operand_descriptor(x_tiles + s * S::kXBytes);
+      const uint64_t dx = operand_descriptor(x_tiles + s * S::kXBytes + half * (S::kXBytes / 2));
       wgmma_pin(acc);
       wgmma_fence();
 #pragma unroll
       for (int kk = 0; kk < 4; ++kk) Product::run(acc, dw + 2 * kk, dx + 2 * kk, step | kk);
       wgmma_commit();
       wgmma_wait<1>();
-      if (step > 0 && threadIdx.x == 0) barrier_arrive(empty + (step - 1) % stages);
+      if (step > 0 && threadIdx.x % 128 == 0) barrier_arrive(empty + (step - 1) % stages);
     }
     wgmma_wait<0>();
     wgmma_pin(acc);
-    named_barrier(1, 128);  // all have read the ring: the sums may overwrite it
+    named_barrier(1, S::kConsumers);  // all have read the ring: the sums may overwrite it
 #pragma unroll
-    for (int j = 0; j < kRows / 8; ++j)
+    for (int j = 0; j < kHalf / 8; ++j)
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const int feature = warp * 16 + i / 2 * 8 + lane / 4, row = j * 8 + lane % 4 * 2 + i % 2;
+        const int feature = warp % 4 * 16 + i / 2 * 8 + lane / 4, row = half * kHalf + j * 8 + lane % 4 * 2 + i % 2;
         reinterpret_cast<Acc*>(sums)[row * S::kSumStride + feature] = steps > 0 ? acc[j * 4 + i] : Acc(0);
       }
     wait_for_previous_kernel();
   }
-  cluster_arrive();
-  cluster_wait();
+  if (splits > 1) {
+    cluster_arrive();
+    cluster_wait();
+  } else {
+    __syncthreads();
+  }
 
-  if (warp < 4) {
+  if (warp < S::kConsumers / 32) {
     const int out_groups = static_cast<int>((g.n + kStatsColumns - 1) / kStatsColumns);
     const bool vector = g.n % 4 == 0;
     float bias[4] = {}, scale[4] = {1, 1, 1, 1};
@@ -128,13 +137,13 @@ __global__ void __launch_bounds__(160)
       if (g.bias) bias[i] = g.bias[column + i];
       if (g.col_scale) scale[i] = g.col_scale[column + i];
     }
-    constexpr int kAtOnce = kRows >= 64 ? 4 : 2;  // rows of a thread whose loads are in flight together
-    for (int base = begin; base < end; base += 8 * kAtOnce) {
+    constexpr int kStep = S::kConsumers / 16, kAtOnce = kRows >= 128 ? 2 : 1;  // rows of a thread whose loads are in flight together
+    for (int base = begin; base < end; base += kStep * kAtOnce) {
       Acc total[kAtOnce][4] = {};
       float residual[kAtOnce][4] = {};
 #pragma unroll
       for (int u = 0; u < kAtOnce; ++u) {
-        const int row = min(base + u * 8 + static_cast<int>(threadIdx.x) / 16, end - 1);
+        const int row = min(base + u * kStep + static_cast<int>(threadIdx.x) / 16, end - 1);
         if (g.residual) {
           const Out* from = static_cast<const Out*>(g.residual) + (m0 + row) % g.residual_rows * g.n + column;
           if (vector && valid == 4) {
@@ -147,12 +156,12 @@ __global__ void __launch_bounds__(160)
         }
       }
       const uint32_t first = smem_address(sums + feature);
-#pragma unroll 2
+#pragma unroll 4
       for (uint32_t s = 0; s < splits; ++s) {
         const uint32_t there = map_to_block(first, s);
 #pragma unroll
         for (int u = 0; u < kAtOnce; ++u) {
-          const int row = min(base + u * 8 + static_cast<int>(threadIdx.x) / 16, end - 1);
+          const int row = min(base + u * kStep + static_cast<int>(threadIdx.x) / 16, end - 1);
           const float4 part = load_from_block(there + row * S::kSumStride * 4);
           if constexpr (std::is_same_v<Acc, float>) {
             total[u][0] += part.x, total[u][1] += part.y, total[u][2] += part.z, total[u][3] += part.w;
@@ -164,14 +173,15 @@ __global__ void __launch_bounds__(160)
       }
 #pragma unroll
       for (int u = 0; u < kAtOnce; ++u) {
-        const int at = base + u * 8 + static_cast<int>(threadIdx.x) / 16, row = min(at, end - 1);
+        const int at = base + u * kStep + static_cast<int>(threadIdx.x) / 16, row = min(at, end - 1);
         const bool mine = at < end;
         const int64_t m = m0 + row;
         const float row_scale = g.stats ? row_scales[row - begin] : 1.0f;
         float v[4], sum = 0, square = 0;
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-          v[i] = activate(fmaf(value_of(total[u][i]) * scale[i], row_scale, bias[i]), g.activation) + residual[u][i];
+          v[i] = fmaf(value_of(total[u][i]) * scale[i], row_scale, bias[i]);
+          v[i] = (kGelu ? gelu(v[i]) : v[i]) + residual[u][i];
           if (i < valid) {
             const float rounded = to_float(from_float<Out>(v[i]));
             sum += rounded;
@@ -215,8 +225,10 @@ __global__ void __launch_bounds__(160)
       }
     }
   }
-  cluster_arrive();  // nobody leaves while others read its sums
-  cluster_wait();
+  if (splits > 1) {  // nobody leaves while others read its sums
+    cluster_arrive_relaxed();
+    cluster_wait();
+  }
 #endif
 }
 

@@ -73,7 +73,9 @@ __device__ __forceinline__ float gelu(float x) {
   q = fmaf(q, u, 3.60274596e-04f);
   q = fmaf(q, u, -1.05226688e-01f);
   q = fmaf(q, u, -2.30204539f);
-  return __fdividef(x, 1 + exp2_fast(q * x));
+  float inverse;  // of 1 … ∞, where the approximation is good to a unit in the last place
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(1 + exp2_fast(q * x)));
+  return x * inverse;
 }
 __device__ __forceinline__ float gelu_exact(float x) { return 0.5f * x * (1 + erff(x * 0.70710678118654752f)); }
 __device__ __forceinline__ float gelu_tanh(float x) {
@@ -98,25 +100,25 @@ __device__ __forceinline__ float activate(float x, Activation a) {
   }
 }
 
-// 1/σ of one row from the statistics of its groups. Called by one thread a row: the loads of a row are independent and
-// all in flight together.
+// 1/σ of one row from the statistics of its groups, merged one by one (Chan et al. 1979). Called by one thread a row.
+// Four loads are in flight at a time; more would cost instructions, which cost more.
 __device__ __forceinline__ float merge_rstd(const float* stats, int columns, float epsilon) {
-  constexpr int kHeld = 16;  // groups kept in registers: rows of up to 1024; the rest is read twice
-  const int groups = (columns + kStatsColumns - 1) / kStatsColumns;
   const auto* pairs = reinterpret_cast<const float2*>(stats);
-  float2 held[kHeld];
+  const int groups = (columns + kStatsColumns - 1) / kStatsColumns;
+  float mean = 0, m2 = 0, count = 0;
+  for (int first = 0; first < groups; first += 4) {
+    float2 pair[4];
 #pragma unroll
-  for (int g = 0; g < kHeld; ++g) held[g] = g < groups ? __ldcg(pairs + g) : float2{0, 0};
-  auto width = [&](int g) { return static_cast<float>(max(0, min(kStatsColumns, columns - g * kStatsColumns))); };
-  float sum = 0, m2 = 0;
+    for (int i = 0; i < 4; ++i) pair[i] = __ldcg(pairs + min(first + i, groups - 1));
 #pragma unroll
-  for (int g = 0; g < kHeld; ++g) sum += held[g].x * width(g);
-  for (int g = kHeld; g < groups; ++g) sum += __ldcg(pairs + g).x * width(g);
-  const float mean = sum / static_cast<float>(columns);
-  auto add = [&](float2 s, int g) { m2 += s.y + (s.x - mean) * (s.x - mean) * width(g); };
-#pragma unroll
-  for (int g = 0; g < kHeld; ++g) add(held[g], g);
-  for (int g = kHeld; g < groups; ++g) add(__ldcg(pairs + g), g);
+    for (int i = 0; i < 4; ++i) {
+      const float width = static_cast<float>(max(0, min(kStatsColumns, columns - (first + i) * kStatsColumns)));
+      const float delta = pair[i].x - mean, share = __fdividef(width, count + width);
+      m2 += (width > 0 ? pair[i].y : 0) + delta * delta * count * share;
+      mean = fmaf(delta, share, mean);
+      count += width;
+    }
+  }
   return rsqrtf(m2 / static_cast<float>(columns) + epsilon);
 }
 

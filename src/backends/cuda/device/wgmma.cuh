@@ -51,28 +51,22 @@ __device__ __forceinline__ void wgmma_pin(T (&d)[kCount]) {
 #define VTL_R72 ",%72,%73,%74,%75,%76,%77,%78,%79"
 #define VTL_R80 ",%80,%81,%82,%83,%84,%85,%86,%87"
 #define VTL_R88 ",%88,%89,%90,%91,%92,%93,%94,%95"
-#define VTL_R96 ",%96,%97,%98,%99,%100,%101,%102,%103"
-#define VTL_R104 ",%104,%105,%106,%107,%108,%109,%110,%111"
-#define VTL_R112 ",%112,%113,%114,%115,%116,%117,%118,%119"
-#define VTL_R120 ",%120,%121,%122,%123,%124,%125,%126,%127"
 #define VTL_REGS8 VTL_R0
+#define VTL_REGS16 VTL_R0 VTL_R8
 #define VTL_REGS32 VTL_R0 VTL_R8 VTL_R16 VTL_R24
+#define VTL_REGS48 VTL_REGS32 VTL_R32 VTL_R40
 #define VTL_REGS56 VTL_REGS32 VTL_R32 VTL_R40 VTL_R48
 #define VTL_REGS64 VTL_REGS56 VTL_R56
-#define VTL_REGS72 VTL_REGS64 VTL_R64
-#define VTL_REGS96 VTL_REGS72 VTL_R72 VTL_R80 VTL_R88
-#define VTL_REGS104 VTL_REGS96 VTL_R96
-#define VTL_REGS128 VTL_REGS104 VTL_R104 VTL_R112 VTL_R120
+#define VTL_REGS96 VTL_REGS64 VTL_R64 VTL_R72 VTL_R80 VTL_R88
 #define VTL_O8(c, i) c(d[i]), c(d[i + 1]), c(d[i + 2]), c(d[i + 3]), c(d[i + 4]), c(d[i + 5]), c(d[i + 6]), c(d[i + 7])
 #define VTL_O32(c, i) VTL_O8(c, i), VTL_O8(c, i + 8), VTL_O8(c, i + 16), VTL_O8(c, i + 24)
 #define VTL_OPS8(c) VTL_O8(c, 0)
+#define VTL_OPS16(c) VTL_O8(c, 0), VTL_O8(c, 8)
 #define VTL_OPS32(c) VTL_O32(c, 0)
+#define VTL_OPS48(c) VTL_O32(c, 0), VTL_O8(c, 32), VTL_O8(c, 40)
 #define VTL_OPS56(c) VTL_O32(c, 0), VTL_O8(c, 32), VTL_O8(c, 40), VTL_O8(c, 48)
 #define VTL_OPS64(c) VTL_O32(c, 0), VTL_O32(c, 32)
-#define VTL_OPS72(c) VTL_OPS64(c), VTL_O8(c, 64)
 #define VTL_OPS96(c) VTL_OPS64(c), VTL_O32(c, 64)
-#define VTL_OPS104(c) VTL_OPS96(c), VTL_O8(c, 96)
-#define VTL_OPS128(c) VTL_OPS96(c), VTL_O32(c, 96)
 
 template <class In, int kN>
 struct Wgmma;
@@ -98,12 +92,26 @@ struct Wgmma;
   VTL_WGMMA_ONE(int8_t, int32_t, "+r", "k32.s32.s8.s8", "", n, regs, a, b, p)
 
 VTL_WGMMA(16, 8, "%8", "%9", "%10")
+VTL_WGMMA(32, 16, "%16", "%17", "%18")
 VTL_WGMMA(64, 32, "%32", "%33", "%34")
+VTL_WGMMA(96, 48, "%48", "%49", "%50")
 VTL_WGMMA(112, 56, "%56", "%57", "%58")
 VTL_WGMMA(128, 64, "%64", "%65", "%66")
-VTL_WGMMA(144, 72, "%72", "%73", "%74")
 VTL_WGMMA(192, 96, "%96", "%97", "%98")
-VTL_WGMMA(208, 104, "%104", "%105", "%106")
-VTL_WGMMA(256, 128, "%128", "%129", "%130")
+
+// D[64, 64] += A[64, 16]·B[16, 64] with A in registers and B row-major in shared memory ("MN-major"): the second
+// product of attention, whose left side has just been computed.
+template <class In>
+__device__ __forceinline__ void wgmma_from_registers(float (&d)[32], const uint32_t (&a)[4], uint64_t db);
+#define VTL_WGMMA_RS(In, name)                                                                                       \
+  template <>                                                                                                        \
+  __device__ __forceinline__ void wgmma_from_registers<In>(float (&d)[32], const uint32_t (&a)[4], uint64_t db) {    \
+    asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32." name "." name " {" VTL_REGS32                         \
+                 "}, {%32, %33, %34, %35}, %36, 1, 1, 1, 1;\n"                                                       \
+                 : VTL_OPS32("+f")                                                                                   \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(db));                                             \
+  }
+VTL_WGMMA_RS(__half, "f16")
+VTL_WGMMA_RS(__nv_bfloat16, "bf16")
 
 }  // namespace vitrail::cuda

@@ -3,6 +3,7 @@
 // Dao 2023, FlashAttention-2).
 #pragma once
 
+#include <cuda.h>
 #include <cuda_runtime.h>
 
 #include <string>
@@ -11,14 +12,30 @@
 
 namespace vitrail::cuda {
 
+// An attention bound to the pointers in `args`, which stay the caller's. Copyable.
+struct AttentionPlan {
+  enum Kernel { kHopper, kSharedKeys, kSplitKeys, kFloat } kernel = kFloat;
+  AttentionArgs args;
+  CUtensorMap maps[4];  // q, k, v, out of the Hopper kernel
+  int keys = 0;         // of a block, there
+  int blocks = 1;       // for a head, there
+  int warps = 1;        // of a block, elsewhere
+
+  const char* name() const;
+};
+
 // Why no kernel computes this; empty when one does.
 std::string refuse_attention(const AttentionArgs& args);
 
-cudaError_t launch_attention(const AttentionArgs& args, int multiprocessors, cudaStream_t stream, bool dependent);
+// Chooses the kernel. `hopper`: the device has compute capability 9.0. cudaErrorInvalidValue when refused.
+cudaError_t plan_attention(const AttentionArgs& args, int multiprocessors, bool hopper, AttentionPlan* plan);
+
+// `dependent`: may start before the kernel in front of it in the stream has ended (programmatic dependent launch).
+cudaError_t launch_attention(const AttentionPlan& plan, cudaStream_t stream, bool dependent);
 
 namespace detail {
-// warps > 0: that many share a block's keys, 16 queries each; < 0: that many share 16 queries and split the keys.
-cudaError_t launch_attention_half(const AttentionArgs&, int warps, cudaStream_t, bool dependent);
+cudaError_t launch_attention_hopper(const AttentionPlan&, cudaStream_t, bool dependent);
+cudaError_t launch_attention_half(const AttentionPlan&, cudaStream_t, bool dependent);
 cudaError_t launch_attention_f32(const AttentionArgs&, cudaStream_t, bool dependent);
 }  // namespace detail
 

@@ -244,7 +244,9 @@ cudaError_t launch_type(const AttentionArgs& a, int warps, cudaStream_t stream, 
 
 }  // namespace
 
-cudaError_t launch_attention_half(const AttentionArgs& a, int warps, cudaStream_t stream, bool dependent) {
+cudaError_t launch_attention_half(const AttentionPlan& plan, cudaStream_t stream, bool dependent) {
+  const AttentionArgs& a = plan.args;
+  const int warps = plan.kernel == AttentionPlan::kSplitKeys ? -plan.warps : plan.warps;
   return a.type == Type::kF16 ? launch_type<__half>(a, warps, stream, dependent)
                               : launch_type<__nv_bfloat16>(a, warps, stream, dependent);
 }

@@ -5,52 +5,24 @@
 #include <array>
 #include <cstdio>
 
+#include "backends/cuda/kernels/tensor_map.h"
+
 namespace vitrail::cuda {
 namespace {
 
 constexpr int64_t kTileRows = 128;
-constexpr std::array kSplitRows{16, 64, 112, 144, 208};
+constexpr std::array kSplitRows{32, 64, 128, 224};
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-CUtensorMapDataType map_type(Type type) {
-  switch (type) {
-    case Type::kF16:
-      return CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
-    case Type::kBF16:
-      return CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
-    default:
-      return CU_TENSOR_MAP_DATA_TYPE_UINT8;
-  }
-}
-
-// A row-major matrix seen through boxes of `box_rows` by `box_columns`, swizzled over their whole width.
-cudaError_t make_map(CUtensorMap* map, Type type, const void* data, int64_t rows, int64_t columns, int box_rows,
-                     int box_columns) {
-  static const auto encode = [] {
-    void* function = nullptr;
-    cudaDriverEntryPointQueryResult found;
-    cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &found);
-    return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(function);
-  }();
-  if (!encode) return cudaErrorNotSupported;
-  const auto size = static_cast<cuuint64_t>(type_size(type));
-  const cuuint64_t extents[2] = {static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(rows)};
-  const cuuint64_t strides[1] = {static_cast<cuuint64_t>(columns) * size};
-  const cuuint32_t box[2] = {static_cast<cuuint32_t>(box_columns), static_cast<cuuint32_t>(box_rows)};
-  const cuuint32_t steps[2] = {1, 1};
-  const auto swizzle = box_columns * size == 128 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B;
-  const CUresult result =
-      encode(map, map_type(type), 2, const_cast<void*>(data), extents, strides, box, steps,
-             CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-  return result == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidValue;
-}
-
 Type out_type(Type type) { return type == Type::kBF16 ? Type::kBF16 : Type::kF16; }
 
-// More activations would cost the ping-pong kernel registers that it does not have.
+// The epilogues that the ping-pong kernel is compiled for.
 bool fits_pingpong(const GemmArgs& args) {
-  return (args.activation == Activation::kNone || args.activation == Activation::kGelu) && args.n % 8 == 0 && args.out != Type::kF32 && (!args.d8 || args.n % 16 == 0) && args.m < INT32_MAX;
+  if (args.activation != Activation::kNone && (args.residual || args.stats_out)) return false;
+  if (args.residual && args.stats) return false;
+  if (args.stats_out && !args.residual) return false;
+  return args.n % 8 == 0 && args.out != Type::kF32 && (!args.d8 || args.n % 16 == 0) && args.m * args.n < INT32_MAX;
 }
 
 }  // namespace
@@ -78,6 +50,8 @@ std::string refuse_gemm(Type type, const GemmArgs& args) {
   if (type == Type::kF32 || type == Type::kU8) return "no tensor core kernel for this type";
   if (args.k * type_size(type) % 16 != 0) return "rows of K are not a multiple of 16 bytes";
   if (args.m < 1 || args.n < 1) return "empty";
+  if (args.activation != Activation::kNone && args.activation != Activation::kGelu)
+    return "no epilogue for this activation";
   return "";
 }
 
@@ -91,19 +65,21 @@ std::vector<GemmConfig> gemm_candidates(Type type, const GemmArgs& args, int mul
   if (fits_pingpong(args) && args.m > 64)
     for (int columns : {192, 128})
       for (bool cluster : {true, false}) {
-        int64_t tiles_n = ceil_div(args.n, columns);
+        const int64_t tiles_n = ceil_div(args.n, columns);
         if (cluster && tiles_n < 2) continue;
-        if (cluster) tiles_n = (tiles_n + 1) / 2 * 2;
-        const int64_t waves = ceil_div(ceil_div(args.m, kTileRows) * tiles_n, cluster ? multiprocessors / 2 * 2 : multiprocessors);
-        // In units of a tensor core cycle: the products of a step take 4·columns, plus filling the ring and the epilogue.
-        const double cost = static_cast<double>(waves * steps * 4 * columns) * (cluster ? 1.0 : 1.05) + 3000;
-        rated.push_back({cost, {columns, cluster, 0, 1}});
+        const int64_t tiles = ceil_div(args.m, kTileRows) * (cluster ? (tiles_n + 1) / 2 * 2 : tiles_n);
+        const int64_t waves = ceil_div(tiles, cluster ? multiprocessors / 2 * 2 : multiprocessors);
+        // In cycles: the products of a step take 4·columns, or what the second level cache needs for its tiles; then
+        // filling the ring and the last epilogue.
+        const double step = std::max(4.0 * columns, (cluster ? 64 + columns : 128 + columns) * 128 / 32.0);
+        rated.push_back({static_cast<double>(waves * steps) * step + 4000, {columns, cluster, 0, 1}});
       }
   if (args.m <= 2048 || rated.empty())
     for (int rows : kSplitRows)
       for (int splits : {1, 2, 3, 4, 6, 8}) {
         if (splits > steps) continue;
-        if (rows > 16 && args.m <= rows / 2) continue;  // a smaller tile holds it
+        if (rows > 32 && args.m <= rows / 2) continue;  // a smaller tile holds it
+        if (args.m > 16 * rows) continue;
         const int64_t blocks = ceil_div(args.n, 64) * ceil_div(args.m, rows) * splits;
         const int64_t waves = ceil_div(blocks, multiprocessors);
         if (waves > 4 && !rated.empty()) continue;
@@ -126,15 +102,16 @@ cudaError_t plan_gemm(Type type, const GemmArgs& args, const GemmConfig& config,
   p.args = args;
   const int box_k = 128 / type_size(type);
   auto map = [&](int i, Type t, const void* data, int64_t rows, int64_t columns, int box_rows, int box_columns) {
-    return make_map(&p.maps[i], t, data, rows, columns, box_rows, box_columns);
+    return make_tensor_map(&p.maps[i], t, data, {columns, rows}, {columns}, {box_columns, box_rows});
   };
   cudaError_t e = cudaSuccess;
   if (config.columns) {
     const int64_t tiles = ceil_div(args.m, kTileRows) * ceil_div(args.n, config.columns);
     p.blocks = static_cast<int>(std::min<int64_t>(tiles, multiprocessors));
-    if (config.cluster)
-      p.blocks = static_cast<int>(std::min<int64_t>(ceil_div(args.m, kTileRows) * ceil_div(ceil_div(args.n, config.columns), 2),
-                                                    multiprocessors / 2)) * 2;
+    if (config.cluster) {
+      const int64_t pairs = ceil_div(args.m, kTileRows) * ((ceil_div(args.n, config.columns) + 1) / 2);
+      p.blocks = static_cast<int>(std::min<int64_t>(pairs, multiprocessors / 2)) * 2;
+    }
     const Type out = out_type(type);
     e = map(0, type, args.a, args.m, args.k, config.cluster ? 64 : 128, box_k);
     if (e == cudaSuccess) e = map(1, type, args.b, args.n, args.k, config.columns, box_k);
@@ -144,7 +121,7 @@ cudaError_t plan_gemm(Type type, const GemmArgs& args, const GemmConfig& config,
     if (e == cudaSuccess && args.d8) e = map(4, type, args.d8, args.m, args.n, 128, 64);
   } else {
     e = map(0, type, args.b, args.n, args.k, 64, box_k);
-    if (e == cudaSuccess) e = map(1, type, args.a, args.m, args.k, config.rows, box_k);
+    if (e == cudaSuccess) e = map(1, type, args.a, args.m, args.k, config.rows / 2, box_k);
   }
   if (e == cudaSuccess) *plan = p;
   return e;

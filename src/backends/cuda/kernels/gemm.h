@@ -21,7 +21,7 @@ struct GemmConfig {
   int splits = 1;
 
   bool operator==(const GemmConfig&) const = default;
-  std::string name() const;                         // "pingpong_128x192", "split_208x64k4", …
+  std::string name() const;                         // "pingpong_128x192", "split_224x64k3", …
   static bool parse(const std::string& name, GemmConfig* config);
 };
 

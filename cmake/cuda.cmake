@@ -1,0 +1,23 @@
+# Whether the CUDA backend is built. AUTO: when a CUDA compiler is found.
+set(VITRAIL_CUDA AUTO CACHE STRING "ON, OFF or AUTO")
+set(VITRAIL_CUDA_ARCHITECTURES "75-real;80-real;86-real;89-real;90a-real;120" CACHE STRING
+  "GPUs that the kernels are compiled for, as CMAKE_CUDA_ARCHITECTURES")
+set(VITRAIL_HAS_CUDA OFF)
+if(NOT VITRAIL_CUDA STREQUAL "OFF")
+  set(CMAKE_CUDA_ARCHITECTURES ${VITRAIL_CUDA_ARCHITECTURES})
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    set(VITRAIL_HAS_CUDA ON)
+    enable_language(CUDA)
+    # CMake 3.25 does not know that nvcc speaks C++20.
+    if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+      set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+      set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+    endif()
+    find_package(CUDAToolkit REQUIRED)
+  elseif(VITRAIL_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "VITRAIL_CUDA is ON but there is no CUDA compiler; set CMAKE_CUDA_COMPILER or install nvcc")
+  endif()
+endif()
+message(STATUS "CUDA backend: ${VITRAIL_HAS_CUDA}")

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/cuda/context.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "backends/cuda/kernel_list.h"
+#include "core/error.h"
+
+namespace vitrail::cuda {
+namespace {
+
+int64_t align(int64_t bytes) { return (bytes + 255) / 256 * 256; }
+
+}  // namespace
+
+std::vector<int64_t> bucket_sizes(int64_t max_batch) {
+  std::vector<int64_t> sizes;
+  for (int64_t size = 1; size < max_batch; size *= 2) sizes.push_back(size);
+  sizes.push_back(std::max<int64_t>(1, max_batch));
+  return sizes;
+}
+
+int64_t CudaContext::Port::bytes(int64_t batch) const {
+  return element_count(at_batch(*shape, batch)) * element;
+}
+
+CudaContext::~CudaContext() {
+  // Memory goes back below: nothing may still be reading it.
+  if (stream_) (void)cudaStreamSynchronize(stream_.get());
+}
+
+Result<std::unique_ptr<Context>> CudaContext::create(std::shared_ptr<const CudaProgram> program,
+                                                     const ContextOptions& options) {
+  VTL_ASSIGN(const MemoryPlan plan, program->plan(options.max_batch, 1));
+  if (plan.total() > options.workspace_bytes)
+    return resource_error(
+        "the workspace of {} bytes is too small: batch {} on the GPU needs {} bytes, the smallest cap that "
+        "works ({} "
+        "activations, {} scratch); give --workspace {} or run smaller batches",
+        options.workspace_bytes, options.max_batch, plan.total(), plan.arena_bytes, plan.scratch_bytes,
+        plan.total());
+  auto context = std::unique_ptr<CudaContext>(new CudaContext(std::move(program), options.max_batch));
+  VTL_TRY(context->allocate());
+  VTL_TRY(context->place(plan));
+  const bool cut = context->program_->rows_are_independent();
+  for (int64_t size : cut ? bucket_sizes(options.max_batch) : std::vector<int64_t>{options.max_batch}) {
+    VTL_ASSIGN(Bound bound, context->bind(size));
+    VTL_TRY(context->capture(bound));
+    double us = 0;
+    VTL_TRY(context->measure(bound, &us));
+    context->buckets_.push_back({size, us});
+    context->bounds_.push_back(std::move(bound));
+  }
+  context->runs_.resize(static_cast<size_t>(options.max_batch) + 1);
+  return std::unique_ptr<Context>(std::move(context));
+}
+
+Status CudaContext::allocate() {
+  VTL_ASSIGN(stream_, make_stream());
+  VTL_TRY(add_mark());
+  layer_us_.resize(program_->steps().size());
+  return {};
+}
+
+Status CudaContext::add_mark() {
+  Marks marks;
+  for (Event* event : {&marks.begin, &marks.copied, &marks.computed, &marks.end}) {
+    VTL_ASSIGN(*event, make_event());
+  }
+  marks_.push_back(std::move(marks));
+  return {};
+}
+
+// The plan of the largest batch serves the smaller ones: their values are not larger.
+Status CudaContext::place(const MemoryPlan& plan) {
+  const Graph& graph = program_->graph();
+  VTL_ASSIGN(arena_, allocate_device(static_cast<size_t>(plan.total()), "the activations"));
+  scratch_ = arena_.data() + align(plan.arena_bytes);
+  workspace_ = scratch_ + program_->step_scratch_bytes(max_batch_);
+  buffers_.assign(graph.values.size(), nullptr);
+  for (const PlannedValue& p : plan.values) buffers_[static_cast<size_t>(p.value)] = arena_.data() + p.offset;
+  for (size_t i = 0; i < buffers_.size(); ++i)
+    if (program_->roots()[i].kind == CudaProgram::Root::kConstant &&
+        program_->roots()[i].value == static_cast<ValueId>(i))
+      buffers_[i] = program_->weight(static_cast<ValueId>(i));
+  for (size_t i = 0; i < buffers_.size(); ++i)
+    buffers_[i] = buffers_[static_cast<size_t>(program_->roots()[i].value)];
+
+  int64_t total = 0;
+  for (const auto& [ids, ports] : {std::pair{&graph.inputs, &inputs_}, std::pair{&graph.outputs, &outputs_}})
+    for (ValueId id : *ids) {
+      const Value& v = graph.value(id);
+      Port port{id, buffers_[static_cast<size_t>(id)], nullptr, &*v.shape,
+                static_cast<int64_t>(dtype_size(v.dtype))};
+      total += align(port.bytes(max_batch_));
+      ports->push_back(port);
+    }
+  VTL_ASSIGN(pinned_, allocate_pinned(static_cast<size_t>(total), "the inputs and outputs"));
+  std::byte* next = pinned_.data();
+  for (auto* ports : {&inputs_, &outputs_})
+    for (Port& port : *ports) {
+      port.pinned = next;
+      next += align(port.bytes(max_batch_));
+    }
+  return {};
+}
+
+Result<CudaContext::Bound> CudaContext::bind(int64_t size) const {
+  Binding b;
+  b.batch = size;
+  b.buffers = buffers_;
+  b.scratch = scratch_;
+  b.workspace = workspace_;
+  b.workspace_bytes = program_->workspace_bytes();
+  b.device = &program_->device();
+  b.lt = program_->lt();
+  Bound bound;
+  bound.size = size;
+  for (const auto& step : program_->steps()) {
+    bound.launches.emplace_back();
+    if (!step) continue;
+    VTL_ASSIGN(bound.launches.back(), step->bind(b));
+  }
+  return bound;
+}
+
+Status CudaContext::enqueue(const Bound& bound) const {
+  bool dependent = false;
+  for (const auto& launch : bound.launches) {
+    if (!launch) continue;
+    VTL_TRY(launch->enqueue(stream_.get(), dependent));
+    dependent = launch->ends_in_own_kernel();
+  }
+  return {};
+}
+
+Status CudaContext::capture(Bound& bound) {
+  if (program_->has_host_steps()) return {};
+  // Once outside the capture: modules load and attributes are set there.
+  VTL_TRY(enqueue(bound));
+  VTL_TRY(cuda_status(cudaStreamSynchronize(stream_.get()), "the first run"));
+  VTL_TRY(
+      cuda_status(cudaStreamBeginCapture(stream_.get(), cudaStreamCaptureModeThreadLocal), "the CUDA graph"));
+  const Status status = enqueue(bound);
+  CapturedGraph captured;
+  const cudaError_t error = cudaStreamEndCapture(stream_.get(), captured.put());
+  VTL_TRY(status);
+  VTL_TRY(cuda_status(error, "the CUDA graph"));
+  VTL_TRY(cuda_status(cudaGraphInstantiate(bound.graph.put(), captured.get(), 0), "the CUDA graph"));
+  return cuda_status(cudaGraphUpload(bound.graph.get(), stream_.get()), "the CUDA graph");
+}
+
+// The second of two runs: the first finds the caches cold.
+Status CudaContext::measure(const Bound& bound, double* us) {
+  for (int i = 0; i < 2; ++i) {
+    VTL_TRY(cuda_status(cudaEventRecord(marks_[0].begin.get(), stream_.get()), "an event"));
+    if (bound.graph)
+      VTL_TRY(cuda_status(cudaGraphLaunch(bound.graph.get(), stream_.get()), "the CUDA graph"));
+    else
+      VTL_TRY(enqueue(bound));
+    VTL_TRY(cuda_status(cudaEventRecord(marks_[0].end.get(), stream_.get()), "an event"));
+    VTL_TRY(cuda_status(cudaStreamSynchronize(stream_.get()), "the first runs"));
+  }
+  float ms = 0;
+  VTL_TRY(cuda_status(cudaEventElapsedTime(&ms, marks_[0].begin.get(), marks_[0].end.get()), "an event"));
+  *us = static_cast<double>(ms) * 1e3;
+  return {};
+}
+
+Result<std::span<const int64_t>> CudaContext::runs_of(int64_t batch) {
+  if (batch < 1 || batch > max_batch_)
+    return usage_error("batch {} is not between 1 and {}, which this context was made for", batch,
+                       max_batch_);
+  auto& runs = runs_[static_cast<size_t>(batch)];
+  if (runs.empty()) {
+    if (program_->rows_are_independent())
+      runs = split_batch(batch, buckets_);
+    else
+      runs = {batch};
+    while (marks_.size() < runs.size()) VTL_TRY(add_mark());
+  }
+  return std::span<const int64_t>(runs);
+}
+
+Result<const CudaContext::Bound*> CudaContext::bound_of(int64_t size) {
+  for (const Bound& b : bounds_)
+    if (b.size == size) return &b;
+  // Only for graphs whose batches cannot be cut: bound when first seen.
+  VTL_ASSIGN(Bound bound, bind(size));
+  VTL_TRY(capture(bound));
+  bounds_.push_back(std::move(bound));
+  return &bounds_.back();
+}
+
+Status CudaContext::add_times(const Marks& m) {
+  const auto add = [](double* sum, const Event& from, const Event& to) {
+    float ms = 0;
+    const cudaError_t error = cudaEventElapsedTime(&ms, from.get(), to.get());
+    *sum += static_cast<double>(ms) * 1e3;
+    return cuda_status(error, "an event");
+  };
+  VTL_TRY(add(&times_->h2d_us, m.begin, m.copied));
+  VTL_TRY(add(&times_->compute_us, m.copied, m.computed));
+  return add(&times_->d2h_us, m.computed, m.end);
+}
+
+Status CudaContext::run(int64_t batch, std::span<const TensorView> inputs,
+                        std::span<const MutableTensorView> outputs, Observer* observer) {
+  VTL_ASSIGN(const std::span<const int64_t> runs, runs_of(batch));
+  times_ = DeviceTimes();
+  std::fill(layer_us_.begin(), layer_us_.end(), 0.0);
+  for (size_t i = 0; i < inputs_.size(); ++i)
+    std::memcpy(inputs_[i].pinned, inputs[i].data, inputs[i].bytes());
+  int64_t first = 0;
+  for (size_t i = 0; i < runs.size(); ++i) {
+    VTL_ASSIGN(const Bound* bound, bound_of(runs[i]));
+    const int64_t rows = std::min(runs[i], batch - first);
+    VTL_TRY(run_slice(*bound, first, rows, marks_[i], observer));
+    first += rows;
+  }
+  VTL_TRY(cuda_status(cudaStreamSynchronize(stream_.get()), fmt::format("batch {}", batch)));
+  for (size_t i = 0; i < runs.size(); ++i) VTL_TRY(add_times(marks_[i]));
+  for (size_t i = 0; i < outputs_.size(); ++i)
+    std::memcpy(outputs[i].data, outputs_[i].pinned, outputs[i].bytes());
+  if (observer && observer->wants_times())
+    for (size_t i = 0; i < layer_us_.size(); ++i) observer->on_layer(i, layer_us_[i]);
+  return {};
+}
+
+Status CudaContext::run_slice(const Bound& bound, int64_t first, int64_t rows, const Marks& marks,
+                              Observer* observer) {
+  const auto where = [](const char* what) { return std::string(what); };
+  cudaStream_t stream = stream_.get();
+  // A part of a batch is rows `first` on: rows are as long as all of them together by their number.
+  const auto at = [&](const Port& p) { return first == 0 ? p.pinned : p.pinned + p.bytes(1) * first; };
+  VTL_TRY(cuda_status(cudaEventRecord(marks.begin.get(), stream), where("an event")));
+  for (const Port& p : inputs_)
+    VTL_TRY(cuda_status(
+        cudaMemcpyAsync(p.device, at(p), static_cast<size_t>(p.bytes(rows)), cudaMemcpyHostToDevice, stream),
+        where("the inputs")));
+  VTL_TRY(cuda_status(cudaEventRecord(marks.copied.get(), stream), where("an event")));
+  if (observer)
+    VTL_TRY(observed(bound, rows, *observer));
+  else if (bound.graph)
+    VTL_TRY(cuda_status(cudaGraphLaunch(bound.graph.get(), stream), where("the CUDA graph")));
+  else
+    VTL_TRY(enqueue(bound));
+  VTL_TRY(cuda_status(cudaEventRecord(marks.computed.get(), stream), where("an event")));
+  for (const Port& p : outputs_)
+    VTL_TRY(cuda_status(
+        cudaMemcpyAsync(at(p), p.device, static_cast<size_t>(p.bytes(rows)), cudaMemcpyDeviceToHost, stream),
+        where("the outputs")));
+  return cuda_status(cudaEventRecord(marks.end.get(), stream), where("an event"));
+}
+
+}  // namespace vitrail::cuda

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "backends/cuda/program.h"
+#include "backends/cuda/split_batch.h"
+
+namespace vitrail::cuda {
+
+// One stream: an arena on the device, pinned copies of inputs and outputs, and for each of a few batch sizes
+// all launches bound to their addresses and captured into one CUDA graph. Other sizes run as a sequence of
+// these.
+class CudaContext : public Context {
+ public:
+  static Result<std::unique_ptr<Context>> create(std::shared_ptr<const CudaProgram> program,
+                                                 const ContextOptions& options);
+  ~CudaContext() override;
+
+  Status run(int64_t batch, std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs,
+             Observer* observer) override;
+  std::optional<DeviceTimes> device_times() const override { return times_; }
+
+ private:
+  // Everything that one batch size needs.
+  struct Bound {
+    int64_t size = 0;
+    std::vector<std::unique_ptr<Launch>> launches;  // by node; null for a view
+    GraphExec graph;                                // empty: launches are enqueued one by one
+  };
+  // An input or output: on the device and in pinned memory, both for max_batch rows.
+  struct Port {
+    ValueId value = kNoValue;
+    std::byte *device = nullptr, *pinned = nullptr;
+    const SymShape* shape = nullptr;
+    int64_t element = 0;
+    int64_t bytes(int64_t batch) const;
+  };
+
+  // Of one part of a batch: before, between and after its copies and its kernels.
+  struct Marks {
+    Event begin, copied, computed, end;
+  };
+
+  CudaContext(std::shared_ptr<const CudaProgram> program, int64_t max_batch)
+      : program_(std::move(program)), max_batch_(max_batch) {}
+  Status allocate();
+  Status place(const MemoryPlan& plan);
+  Result<Bound> bind(int64_t size) const;
+  Status capture(Bound& bound);
+  Status measure(const Bound& bound, double* us);
+  Status enqueue(const Bound& bound) const;
+  // The runs that make up a batch; cut when first asked for.
+  Result<std::span<const int64_t>> runs_of(int64_t batch);
+  Result<const Bound*> bound_of(int64_t size);
+  Status run_slice(const Bound& bound, int64_t first, int64_t rows, const Marks& marks, Observer* observer);
+  Status observed(const Bound& bound, int64_t rows, Observer& observer);
+  Status show(const Node& node, int64_t rows, Observer& observer);
+  Status add_mark();
+  Status add_times(const Marks& marks);
+
+  std::shared_ptr<const CudaProgram> program_;
+  int64_t max_batch_;
+  Stream stream_;
+  std::vector<Marks> marks_;  // by part
+  DeviceMemory arena_;
+  PinnedMemory pinned_;
+  std::vector<std::byte*> buffers_;  // by ValueId
+  std::byte *scratch_ = nullptr, *workspace_ = nullptr;
+  std::vector<Port> inputs_, outputs_;
+  std::vector<Bound> bounds_;
+  std::vector<Bucket> buckets_;             // with their costs
+  std::vector<std::vector<int64_t>> runs_;  // by batch
+  std::vector<double> layer_us_;            // of the batch under way, for an observer
+  std::optional<DeviceTimes> times_;
+};
+
+// 1, 2, 4, … and max_batch itself.
+std::vector<int64_t> bucket_sizes(int64_t max_batch);
+
+}  // namespace vitrail::cuda

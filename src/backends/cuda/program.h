@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "backends/cuda/step.h"
+#include "runtime/backend.h"
+
+namespace vitrail::cuda {
+
+// The most that cuBLASLt may use beside a product's operands.
+inline constexpr size_t kLtWorkspaceBytes = size_t{32} << 20;
+
+// The loaded graph: weights on the device, one Step a node; shared by all contexts.
+class CudaProgram : public Program, public std::enable_shared_from_this<CudaProgram> {
+ public:
+  static Result<std::shared_ptr<const Program>> create(std::shared_ptr<const Graph> graph,
+                                                       const Device& device);
+
+  Result<MemoryPlan> plan(int64_t batch, int threads) const override;
+  Result<std::unique_ptr<Context>> create_context(const ContextOptions& options) const override;
+
+  // What contexts need.
+  struct Root {
+    enum Kind { kArena, kConstant } kind = kArena;
+    ValueId value = kNoValue;  // that owns the memory
+  };
+  const Graph& graph() const { return *graph_; }
+  const Device& device() const { return device_; }
+  const Lt* lt() const { return lt_.get(); }
+  const std::vector<std::unique_ptr<Step>>& steps() const { return steps_; }  // null: a view
+  const std::vector<Root>& roots() const { return roots_; }                   // by ValueId
+  std::byte* weight(ValueId id) const { return weights_[static_cast<size_t>(id)]; }
+  size_t workspace_bytes() const { return lt_ ? kLtWorkspaceBytes : 0; }
+  int64_t step_scratch_bytes(int64_t batch) const;  // the largest of all steps, without cuBLASLt's workspace
+  bool has_host_steps() const;
+  bool rows_are_independent() const { return independent_; }  // so that a batch may be cut
+
+ private:
+  CudaProgram(std::shared_ptr<const Graph> graph, const Device& device)
+      : graph_(std::move(graph)), device_(device) {}
+  Status make_steps();
+  void find_roots();
+  Status upload();
+
+  std::shared_ptr<const Graph> graph_;
+  Device device_;
+  std::shared_ptr<Lt> lt_;
+  std::vector<std::unique_ptr<Step>> steps_;
+  std::vector<Root> roots_;
+  DeviceMemory memory_;
+  std::vector<std::byte*> weights_;  // by ValueId
+  bool independent_ = false;
+};
+
+// Whether batches may be run in parts and padded: the first axis of every value counts images, and no node
+// looks across it.
+bool rows_are_independent(const Graph& graph);
+
+}  // namespace vitrail::cuda
