@@ -45,8 +45,8 @@ struct BuildOptions {
   std::vector<Profile> profiles;  // empty: 1:8:64, or the model's own batch size when that is fixed
   int64_t workspace_bytes = int64_t{1} << 30;
   std::string timing_cache;  // of kernel timings; empty for the user's own
-  bool byte_input =
-      false;  // pictures enter as uint8 [N,H,W,3] and are normalised inside (passes/byte_input.h)
+  // Pictures enter as uint8 [N,H,W,3] and are normalised inside (passes/byte_input.h).
+  bool byte_input = false;
   // For fp8: the folder of pictures that the ranges are taken from, and how many of them. Empty: synthetic
   // noise.
   std::string calibrate;

@@ -37,6 +37,8 @@ std::vector<std::string> downgrades(const EngineInfo& info) {
     int64_t layers = 0, of = 0;
     const LayerReport* first = nullptr;
   };
+  // TF32 is a way to multiply float32 values: the layers' type is float32.
+  const std::string_view wanted = info.precision == "tf32" ? "fp32" : option_name(info.precision);
   std::map<std::string, int64_t> all;
   for (const LayerReport& l : info.layers) ++all[l.op];
   std::map<std::pair<std::string, std::string>, Kind> other, host;  // by operator and what it got
@@ -48,7 +50,7 @@ std::vector<std::string> downgrades(const EngineInfo& info) {
   for (const LayerReport& l : info.layers) {
     const std::string_view got = option_name(l.precision);
     if (l.kernel == kHostKernel) count(host, l, got);
-    if (is_product(l.op) && got != option_name(info.precision)) count(other, l, got);
+    if (is_product(l.op) && got != wanted) count(other, l, got);
   }
   const auto reason = [](const LayerReport& l) {
     return l.refused.empty() ? fmt::format("the first is '{}', kernel {}", l.name, l.kernel)

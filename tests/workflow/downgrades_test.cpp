@@ -27,6 +27,11 @@ TEST(Downgrades, SaysNothingWhenEveryProductGotWhatWasAsked) {
   info.precision = "fp32";
   info.layers = {layer("qkv", "Linear", "gemm_f32", "float32")};
   EXPECT_THAT(downgrades(info), IsEmpty());
+  info.precision = "tf32";
+  EXPECT_THAT(downgrades(info), IsEmpty());
+  info.precision = "fp8";
+  info.layers = {layer("qkv", "Linear", "gemm_wgmma", "float8_e4m3")};
+  EXPECT_THAT(downgrades(info), IsEmpty());
 }
 
 TEST(Downgrades, CountsProductsOfAnotherPrecisionAndNamesTheFirstReason) {
