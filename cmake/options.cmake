@@ -40,5 +40,9 @@ function(vtl_test folder)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_compile_definitions(${name} PRIVATE VTL_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
     VTL_SHARED_DATA="${PROJECT_SOURCE_DIR}/../shared/data")
-  gtest_discover_tests(${name} TEST_PREFIX ${folder}. DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600)
+  set(label cpu)
+  if(folder STREQUAL "cuda")
+    set(label gpu)  # those that need a device say so and are skipped without one
+  endif()
+  gtest_discover_tests(${name} TEST_PREFIX ${folder}. DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600 LABELS ${label})
 endfunction()

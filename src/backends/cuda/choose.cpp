@@ -76,7 +76,9 @@ std::vector<LayerReport> make_reports(Graph& graph) {
     report.op = op_name(node.op);
     report.stage = node.stage;
     report.kernel = kernel_of(node);
-    report.precision = node.text("type", std::string(dtype_name(graph.value(node.outputs[0]).dtype)));
+    // Of its products; what attention hands on may be rounded further.
+    const ValueId typed = node.op == Op::MultiHeadAttention ? node.input(0) : node.outputs[0];
+    report.precision = node.text("type", std::string(dtype_name(graph.value(typed).dtype)));
     if (const auto notes = node.attributes.find("refused"); notes != node.attributes.end()) {
       for (const std::string& note : std::get<std::vector<std::string>>(notes->second)) {
         const size_t at = note.find(kBetween);
