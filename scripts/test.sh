@@ -15,4 +15,7 @@ scripts/fetch_demo.sh "$VTL_DEMO"
 "$python" tests/tools/export_timm.py "$VTL_EXPORTS" >/dev/null
 "$python" tests/reference/onnx_node_tests.py src/graph/ops.def "$VTL_ONNX_NODE_TESTS"
 ctest --preset "$preset" -j "$(nproc)"
+# CTest names what was skipped, but not why.
+echo "Reasons for what was skipped, and how many tests gave each:"
+awk '/: Skipped$/ { getline; print }' "build/$preset/Testing/Temporary/LastTest.log" | sort | uniq -c
 "$python" -m pytest -q tests/cli
