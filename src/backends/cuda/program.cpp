@@ -8,6 +8,7 @@
 #include "backends/cuda/kernel_list.h"
 #include "backends/cuda/steps/steps.h"
 #include "core/error.h"
+#include "graph/batch_rows.h"
 #include "runtime/memory_plan.h"
 
 namespace vitrail::cuda {
@@ -24,7 +25,7 @@ Result<std::shared_ptr<const Program>> CudaProgram::create(std::shared_ptr<const
   auto program = std::shared_ptr<CudaProgram>(new CudaProgram(std::move(graph), device));
   VTL_TRY(program->make_steps());
   program->find_roots();
-  program->independent_ = cuda::rows_are_independent(*program->graph_);
+  program->independent_ = !program->has_host_steps() && vitrail::rows_are_independent(*program->graph_);
   VTL_TRY(program->upload());
   return std::shared_ptr<const Program>(std::move(program));
 }

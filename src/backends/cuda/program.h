@@ -58,8 +58,4 @@ class CudaProgram : public Program, public std::enable_shared_from_this<CudaProg
   bool independent_ = false;
 };
 
-// Whether batches may be run in parts and padded: the first axis of every value counts images, and no node
-// looks across it.
-bool rows_are_independent(const Graph& graph);
-
 }  // namespace vitrail::cuda

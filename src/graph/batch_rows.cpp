@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "graph/batch_rows.h"
+
 #include <algorithm>
 
-#include "backends/cuda/kernel_list.h"
-#include "backends/cuda/program.h"
-
-namespace vitrail::cuda {
+namespace vitrail {
 namespace {
 
 // Rows of the batch lie one after the other: axis 0 counts images (times a constant), no other axis depends
@@ -44,7 +43,7 @@ bool keeps_rows_apart(const Graph& graph, const Node& node) {
     case Op::MatMul:
       return rank >= 2;
     default:
-      return !is_host(node);  // element by element, image by image or row by row
+      return true;  // element by element, image by image or row by row
   }
 }
 
@@ -58,10 +57,9 @@ bool rows_are_independent(const Graph& graph) {
     for (ValueId id : *ends)
       if (graph.is_constant(id) || !is_batch_major(graph, id)) return false;
   return std::all_of(graph.nodes.begin(), graph.nodes.end(), [&](const Node& node) {
-    return !is_host(node) && keeps_rows_apart(graph, node) &&
-           std::all_of(node.inputs.begin(), node.inputs.end(), good) &&
+    return keeps_rows_apart(graph, node) && std::all_of(node.inputs.begin(), node.inputs.end(), good) &&
            std::all_of(node.outputs.begin(), node.outputs.end(), good);
   });
 }
 
-}  // namespace vitrail::cuda
+}  // namespace vitrail
