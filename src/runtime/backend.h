@@ -69,8 +69,8 @@ class Context {
   // has checked their types and shapes.
   virtual Status run(int64_t batch, std::span<const TensorView> inputs,
                      std::span<const MutableTensorView> outputs, Observer* observer) = 0;
-  // Whether runs look for NaN and infinity in the inputs themselves, so that nobody else needs to read them all;
-  // then what the last run found.
+  // Whether runs look for NaN and infinity in the inputs themselves, so that nobody else needs to read them
+  // all; then what the last run found.
   virtual bool checks_inputs() const { return false; }
   virtual bool found_non_finite() const { return false; }
   // Of the last run; nothing where the backend has no device.
@@ -101,7 +101,8 @@ struct CompileOptions {
   std::string timing_cache;              // file of kernel timings; empty for the user's own cache
 };
 struct LoadOptions {
-  std::string isa;  // "scalar", "avx2", "avx512"; empty for the best that this machine has
+  std::string
+      isa;  // "scalar", "avx2", "avxvnni", "avx512", "avx512vnni"; empty for the best that this machine has
 };
 
 class Backend {
