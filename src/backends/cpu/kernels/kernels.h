@@ -141,7 +141,9 @@ struct AttentionArgs {
   int64_t q_batch, k_batch, v_batch;
   const float* mask = nullptr;
   int64_t mask_b = 0, mask_h = 0, mask_q = 0;
-  float* out;
+  float* out = nullptr;  // or, as bytes:
+  uint8_t* out_bytes = nullptr;
+  ByteScale bytes;
   int64_t out_row, out_batch;
   int64_t batch, heads, sq, sk, d, dv;
   float scale;

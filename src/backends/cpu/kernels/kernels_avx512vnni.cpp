@@ -27,12 +27,12 @@
 namespace vitrail::cpu::avx512vnni {
 namespace {
 // clang-format off: in the order of use.
-#include "backends/cpu/kernels/dot_avx512vnni.inl.h"
-#include "backends/cpu/kernels/gemm_u8s8.inl.h"
-#include "backends/cpu/kernels/math_f32.inl.h"
-#include "backends/cpu/kernels/quantize.inl.h"
 #include "backends/cpu/kernels/simd_avx512.inl.h"
 #include "backends/cpu/kernels/simd_int_avx512.inl.h"
+#include "backends/cpu/kernels/quantize.inl.h"
+#include "backends/cpu/kernels/math_f32.inl.h"
+#include "backends/cpu/kernels/dot_avx512vnni.inl.h"
+#include "backends/cpu/kernels/gemm_u8s8.inl.h"
 #include "backends/cpu/kernels/table_int.inl.h"
 // clang-format on
 }  // namespace

@@ -20,12 +20,12 @@
 namespace vitrail::cpu::avxvnni {
 namespace {
 // clang-format off: in the order of use.
-#include "backends/cpu/kernels/dot_avxvnni.inl.h"
-#include "backends/cpu/kernels/gemm_u8s8.inl.h"
-#include "backends/cpu/kernels/math_f32.inl.h"
-#include "backends/cpu/kernels/quantize.inl.h"
 #include "backends/cpu/kernels/simd_avx2.inl.h"
 #include "backends/cpu/kernels/simd_int_avx2.inl.h"
+#include "backends/cpu/kernels/quantize.inl.h"
+#include "backends/cpu/kernels/math_f32.inl.h"
+#include "backends/cpu/kernels/dot_avxvnni.inl.h"
+#include "backends/cpu/kernels/gemm_u8s8.inl.h"
 #include "backends/cpu/kernels/table_int.inl.h"
 // clang-format on
 }  // namespace
