@@ -118,6 +118,8 @@ Result<CudaContext::Bound> CudaContext::bind(int64_t size) const {
   b.device = &program_->device();
   b.lt = program_->lt();
   b.non_finite = checks_inputs_ ? flag() : nullptr;
+  std::vector<int> stats_widths(buffers_.size(), kStatsColumns);
+  b.stats_widths = stats_widths;
   Bound bound;
   bound.size = size;
   for (const auto& step : program_->steps()) {

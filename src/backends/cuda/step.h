@@ -24,6 +24,8 @@ struct Binding {
   size_t workspace_bytes = 0;
   const Device* device = nullptr;
   const Lt* lt = nullptr;  // null where no step needs it
+  // By ValueId, for the statistics of rows: columns of a group, as the product that makes them has chosen (kernels/types.h).
+  std::span<int> stats_widths;
   int* non_finite = nullptr;  // in memory that the host reads too: a step found NaN or infinity in a graph input
 
   template <class T = void>

@@ -10,10 +10,10 @@
 
 namespace vitrail::cuda::detail {
 
-template <class In, class Out, int kN, Epilogue kEpilogue, bool kCluster>
+template <class In, class Out, int kN, Epilogue kEpilogue, bool kBytes, bool kCluster>
 cudaError_t launch_pingpong_of(const GemmPlan& plan, cudaStream_t stream, bool dependent) {
   using S = PingpongShape<In, kN>;
-  auto* kernel = gemm_pingpong<In, Out, kN, kEpilogue, kCluster>;
+  auto* kernel = gemm_pingpong<In, Out, kN, kEpilogue, kBytes, kCluster>;
   static const cudaError_t ready =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::kSmem);
   if (ready != cudaSuccess) return ready;
@@ -25,15 +25,21 @@ cudaError_t launch_pingpong_of(const GemmPlan& plan, cudaStream_t stream, bool d
   return launch(kernel, shape, stream, maps, plan.args, tiles_m, tiles_n);
 }
 
-template <class In, class Out, int kN, Epilogue kEpilogue>
+template <class In, class Out, int kN, Epilogue kEpilogue, bool kBytes = false>
 cudaError_t launch_pingpong_of(const GemmPlan& plan, cudaStream_t stream, bool dependent) {
-  return plan.config.cluster ? launch_pingpong_of<In, Out, kN, kEpilogue, true>(plan, stream, dependent)
-                             : launch_pingpong_of<In, Out, kN, kEpilogue, false>(plan, stream, dependent);
+  if constexpr (kN % 64 == 0)
+    if (plan.config.cluster) return launch_pingpong_of<In, Out, kN, kEpilogue, kBytes, true>(plan, stream, dependent);
+  return launch_pingpong_of<In, Out, kN, kEpilogue, kBytes, false>(plan, stream, dependent);
 }
 
 template <class In, class Out, int kN>
 cudaError_t launch_pingpong(const GemmPlan& plan, cudaStream_t stream, bool dependent) {
   const GemmArgs& g = plan.args;
+  if constexpr (sizeof(In) == 1 && kN % 64 == 0)
+    if (!g.d)
+      return g.activation == Activation::kGelu
+                 ? launch_pingpong_of<In, Out, kN, Epilogue::kGelu, true>(plan, stream, dependent)
+                 : launch_pingpong_of<In, Out, kN, Epilogue::kPlain, true>(plan, stream, dependent);
   if (g.activation == Activation::kGelu)
     return launch_pingpong_of<In, Out, kN, Epilogue::kGelu>(plan, stream, dependent);
   if (!g.residual) return launch_pingpong_of<In, Out, kN, Epilogue::kPlain>(plan, stream, dependent);
@@ -73,6 +79,8 @@ template <class In, class Out>
 cudaError_t launch_gemm_of(const GemmPlan& plan, cudaStream_t stream, bool dependent) {
   const GemmConfig& c = plan.config;
   if (c.columns == 192) return launch_pingpong<In, Out, 192>(plan, stream, dependent);
+  if (c.columns == 160) return launch_pingpong<In, Out, 160>(plan, stream, dependent);
+  if (c.columns == 96) return launch_pingpong<In, Out, 96>(plan, stream, dependent);
   if (c.columns == 128) return launch_pingpong<In, Out, 128>(plan, stream, dependent);
   switch (c.rows) {
     case 32:

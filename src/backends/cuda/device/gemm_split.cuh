@@ -93,9 +93,8 @@ __global__ void __launch_bounds__(288, kRows <= 224 ? 2 : 1)
     const int half = warp / 4;
     if (g.stats) {  // in the shadow of the copies
       wait_for_previous_kernel();
-      const int in_groups = (g.stats_columns + kStatsColumns - 1) / kStatsColumns;
       for (int row = begin + threadIdx.x; row < end; row += S::kConsumers)
-        row_scales[row - begin] = merge_rstd(g.stats + (m0 + row) * in_groups * 2, g.stats_columns, g.epsilon);
+        row_scales[row - begin] = merge_rstd<12>(g, m0 + row);
     }
     for (int step = 0; step < steps; ++step) {
       const int s = step % stages;
@@ -130,7 +129,6 @@ __global__ void __launch_bounds__(288, kRows <= 224 ? 2 : 1)
   }
 
   if (warp < S::kConsumers / 32) {
-    const int out_groups = static_cast<int>((g.n + kStatsColumns - 1) / kStatsColumns);
     const bool vector = g.n % 4 == 0;
     float bias[4] = {}, scale[4] = {1, 1, 1, 1};
     for (int i = 0; i < valid; ++i) {
@@ -189,13 +187,13 @@ __global__ void __launch_bounds__(288, kRows <= 224 ? 2 : 1)
           }
         }
         if (g.stats_out) {
-          for (int o = 8; o > 0; o /= 2) {
+          for (int o = kStatsColumns / 8; o > 0; o /= 2) {
             sum += __shfl_xor_sync(~0u, sum, o);
             square += __shfl_xor_sync(~0u, square, o);
           }
-          const float count = static_cast<float>(min(int64_t{64}, g.n - n0));
-          if (mine && threadIdx.x % 16 == 0)
-            *reinterpret_cast<float2*>(g.stats_out + (m * out_groups + n0 / kStatsColumns) * 2) =
+          const float count = static_cast<float>(min(int64_t{kStatsColumns}, g.n - column));
+          if (mine && valid > 0 && threadIdx.x % (kStatsColumns / 4) == 0)
+            *reinterpret_cast<float2*>(g.stats_out + (column / kStatsColumns * g.m + m) * 2) =
                 make_float2(sum / count, fmaxf(square - sum * sum / count, 0));
         }
         if (!mine || valid == 0) continue;

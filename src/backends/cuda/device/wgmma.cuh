@@ -57,6 +57,7 @@ __device__ __forceinline__ void wgmma_pin(T (&d)[kCount]) {
 #define VTL_REGS48 VTL_REGS32 VTL_R32 VTL_R40
 #define VTL_REGS56 VTL_REGS32 VTL_R32 VTL_R40 VTL_R48
 #define VTL_REGS64 VTL_REGS56 VTL_R56
+#define VTL_REGS80 VTL_REGS64 VTL_R64 VTL_R72
 #define VTL_REGS96 VTL_REGS64 VTL_R64 VTL_R72 VTL_R80 VTL_R88
 #define VTL_O8(c, i) c(d[i]), c(d[i + 1]), c(d[i + 2]), c(d[i + 3]), c(d[i + 4]), c(d[i + 5]), c(d[i + 6]), c(d[i + 7])
 #define VTL_O32(c, i) VTL_O8(c, i), VTL_O8(c, i + 8), VTL_O8(c, i + 16), VTL_O8(c, i + 24)
@@ -66,6 +67,7 @@ __device__ __forceinline__ void wgmma_pin(T (&d)[kCount]) {
 #define VTL_OPS48(c) VTL_O32(c, 0), VTL_O8(c, 32), VTL_O8(c, 40)
 #define VTL_OPS56(c) VTL_O32(c, 0), VTL_O8(c, 32), VTL_O8(c, 40), VTL_O8(c, 48)
 #define VTL_OPS64(c) VTL_O32(c, 0), VTL_O32(c, 32)
+#define VTL_OPS80(c) VTL_OPS64(c), VTL_O8(c, 64), VTL_O8(c, 72)
 #define VTL_OPS96(c) VTL_OPS64(c), VTL_O32(c, 64)
 
 template <class In, int kN>
@@ -97,6 +99,7 @@ VTL_WGMMA(64, 32, "%32", "%33", "%34")
 VTL_WGMMA(96, 48, "%48", "%49", "%50")
 VTL_WGMMA(112, 56, "%56", "%57", "%58")
 VTL_WGMMA(128, 64, "%64", "%65", "%66")
+VTL_WGMMA(160, 80, "%80", "%81", "%82")
 VTL_WGMMA(192, 96, "%96", "%97", "%98")
 
 // D[64, 64] += A[64, 16]·B[16, 64] with A in registers and B row-major in shared memory ("MN-major"): the second

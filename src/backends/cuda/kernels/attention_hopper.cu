@@ -69,7 +69,7 @@ __global__ void __launch_bounds__(256, 2)
   for (int tile = first + warpgroup; tile < tiles; tile += 2 * gridDim.x, ++turn) {
     const int q0 = tile * kQueries;
     if (leader) {
-      bulk_wait_read();  // the tile's place still holds the last output
+      bulk_wait_read<0>();  // the tile's place still holds the last output
       barrier_expect(q_filled + warpgroup, kTileBytes);
       tensor_load(q_tile, &maps.q, q_filled + warpgroup, head * kD, q0, image);
     }
