@@ -12,26 +12,30 @@
 
 namespace vitrail::cuda {
 
-FoldedNorm fold_norm(const Tensor& weight, std::span<const float> gamma, std::span<const float> beta,
-                     std::span<const float> bias) {
-  const auto k = static_cast<size_t>(weight.dim(0)), n = static_cast<size_t>(weight.dim(1));
-  const auto w = weight.as<float>();
-  std::vector<double> scaled(k * n), mean(n), shift(n);
-  for (size_t i = 0; i < k; ++i)
-    for (size_t j = 0; j < n; ++j) {
-      const double v = static_cast<double>(w[i * n + j]);
-      scaled[i * n + j] = gamma.empty() ? v : v * static_cast<double>(gamma[i]);
-      mean[j] += scaled[i * n + j];
-      if (!beta.empty()) shift[j] += v * static_cast<double>(beta[i]);
+void fold_norm(const NormedWeight& normed, int64_t first, int64_t count, float* out, float* bias) {
+  const auto columns = static_cast<size_t>(count);
+  std::vector<double> mean(columns), shift(columns);
+  const auto row = [&](int64_t i) { return normed.weight + i * normed.n + first; };
+  const auto factor = [](std::span<const float> list, int64_t i, double fallback) {
+    return list.empty() ? fallback : static_cast<double>(list[static_cast<size_t>(i)]);
+  };
+  for (int64_t i = 0; i < normed.k; ++i) {
+    const float* w = row(i);
+    const double gamma = factor(normed.gamma, i, 1), beta = factor(normed.beta, i, 0);
+    for (size_t j = 0; j < columns; ++j) {
+      mean[j] += static_cast<double>(w[j]) * gamma;
+      shift[j] += static_cast<double>(w[j]) * beta;
     }
-  FoldedNorm folded{Tensor(DType::kF32, weight.shape()), Tensor(DType::kF32, {weight.dim(1)})};
-  auto out = folded.weight.as_mutable<float>();
-  for (size_t i = 0; i < k * n; ++i)
-    out[i] = static_cast<float>(scaled[i] - mean[i % n] / static_cast<double>(k));
-  for (size_t j = 0; j < n; ++j)
-    folded.bias.as_mutable<float>()[j] =
-        static_cast<float>(shift[j] + (bias.empty() ? 0.0 : static_cast<double>(bias[j])));
-  return folded;
+  }
+  for (double& m : mean) m /= static_cast<double>(normed.k);
+  for (int64_t i = 0; i < normed.k; ++i) {
+    const float* w = row(i);
+    float* to = out + i * count;
+    const double gamma = factor(normed.gamma, i, 1);
+    for (size_t j = 0; j < columns; ++j) to[j] = static_cast<float>(static_cast<double>(w[j]) * gamma - mean[j]);
+  }
+  for (size_t j = 0; j < columns; ++j)
+    bias[j] = static_cast<float>(shift[j] + factor(normed.bias, first + static_cast<int64_t>(j), 0));
 }
 
 namespace {
@@ -83,27 +87,19 @@ class NormFolder {
     return "";
   }
 
-  std::vector<float> row(ValueId id) const {
-    if (id == kNoValue) return {};
-    const Tensor t = to_float32(graph_.constant(id));
-    return {t.as<float>().begin(), t.as<float>().end()};
-  }
-
+  // The weights follow in pack_weights(), which has to touch each of them anyway.
   void fold(size_t i) {
     const Node norm = graph_.nodes[i];
-    const auto gamma = row(norm.input(1)), beta = row(norm.input(2));
     const ValueId stats = stats_of(norm.input(0), i);
     for (int reader : uses_.consumers(norm.outputs[0])) {
       Node& linear = graph_.nodes[static_cast<size_t>(reader)];
       linear.inputs.resize(6, kNoValue);
-      FoldedNorm folded =
-          fold_norm(to_float32(graph_.constant(linear.input(1))), gamma, beta, row(linear.input(2)));
-      const std::string name = graph_.value(linear.input(1)).name;
-      const ValueId weight = add_weight(graph_, name + ".normed", std::move(folded.weight));
-      const ValueId bias = add_weight(graph_, name + ".shift", std::move(folded.bias));
-      linear.inputs = {norm.input(0), weight, bias, linear.inputs[3], stats, linear.inputs[5]};
+      linear.inputs[0] = norm.input(0);
+      linear.inputs[4] = stats;
       linear.attributes["ln_fold"] = int64_t{1};
       linear.attributes["epsilon"] = norm.real("epsilon", 1e-5f);
+      if (norm.input(1) != kNoValue) linear.attributes[kFoldedScale] = to_float32(graph_.constant(norm.input(1)));
+      if (norm.input(2) != kNoValue) linear.attributes[kFoldedBias] = to_float32(graph_.constant(norm.input(2)));
     }
   }
 
