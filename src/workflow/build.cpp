@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "api/backends.h"
@@ -152,13 +153,15 @@ Status find_ranges(const ImportedModel& model, const BuildOptions& options, cons
 Result<ImportedModel> import_model(const std::string& path, const ModelOptions& options) {
   ImportedModel model;
   ImportReport report;
+  // Meanwhile: it reads the whole file as well.
+  auto hash = std::async([&] { return hash_file(path); });
   VTL_ASSIGN(model.graph, import_onnx(path, options.import, &report));
   model.warnings = std::move(report.warnings);
   VTL_TRY(simplify(model.graph, [](const Node& node, std::span<const Tensor* const> inputs) {
     return evaluate_node(node, inputs);
   }));
   model.file_name = std::filesystem::path(path).filename().string();
-  VTL_ASSIGN(model.hash, hash_file(path));
+  VTL_ASSIGN(model.hash, hash.get());
   model.parameters = parameter_count(model.graph);
   VTL_TRY(find_preprocess(options, model));
   VTL_TRY(find_labels(options, model));
