@@ -75,10 +75,19 @@ class NormFolder {
     for (size_t i = 1; i < 3; ++i)
       if (norm.input(i) != kNoValue && !graph_.is_constant(norm.input(i)))
         return "scale or bias is not a constant";
+    return refuse_readers(y);
+  }
+
+  // Products of y, or of y under another shape with the same rows.
+  std::string refuse_readers(ValueId y) const {
     if (uses_.is_output(y)) return "its result is an output of the model";
     if (uses_.consumers(y).empty()) return "nothing reads it";
     for (int reader : uses_.consumers(y)) {
       const Node& n = graph_.nodes[static_cast<size_t>(reader)];
+      if (is_view(n) && n.input(0) == y && keeps_rows(y, n.outputs[0])) {
+        if (std::string reason = refuse_readers(n.outputs[0]); !reason.empty()) return reason;
+        continue;
+      }
       if (n.op != Op::Linear || kernel_of(n) != "gemm_wgmma" || n.input(0) != y ||
           std::count(n.inputs.begin(), n.inputs.end(), y) != 1)
         return fmt::format("read by '{}' ({}), which is not a gemm_wgmma product of it", n.name,
@@ -87,19 +96,37 @@ class NormFolder {
     return "";
   }
 
+  bool keeps_rows(ValueId a, ValueId b) const {
+    const auto &x = graph_.value(a).shape, &y = graph_.value(b).shape;
+    return x && y && !x->empty() && !y->empty() && x->back() == y->back();
+  }
+
   // The weights follow in pack_weights(), which has to touch each of them anyway.
   void fold(size_t i) {
     const Node norm = graph_.nodes[i];
-    const ValueId stats = stats_of(norm.input(0), i);
-    for (int reader : uses_.consumers(norm.outputs[0])) {
-      Node& linear = graph_.nodes[static_cast<size_t>(reader)];
-      linear.inputs.resize(6, kNoValue);
-      linear.inputs[0] = norm.input(0);
-      linear.inputs[4] = stats;
-      linear.attributes["ln_fold"] = int64_t{1};
-      linear.attributes["epsilon"] = norm.real("epsilon", 1e-5f);
-      if (norm.input(1) != kNoValue) linear.attributes[kFoldedScale] = to_float32(graph_.constant(norm.input(1)));
-      if (norm.input(2) != kNoValue) linear.attributes[kFoldedBias] = to_float32(graph_.constant(norm.input(2)));
+    take_over(norm, norm.outputs[0], norm.input(0), stats_of(norm.input(0), i));
+  }
+
+  // The readers of y, which is the norm's result, read x instead.
+  void take_over(const Node& norm, ValueId y, ValueId x, ValueId stats) {
+    for (int reader : uses_.consumers(y)) {
+      Node& node = graph_.nodes[static_cast<size_t>(reader)];
+      node.inputs[0] = x;
+      if (is_view(node)) {
+        // A new value: under the old one's name `verify` would expect the norm's result.
+        const ValueId viewed = node.outputs[0];
+        const Value copy = graph_.value(viewed);
+        const ValueId view = add_intermediate(graph_, copy.name + ".before_norm", copy.dtype, copy.shape);
+        node.outputs[0] = view;
+        take_over(norm, viewed, view, stats);
+        continue;
+      }
+      node.inputs.resize(6, kNoValue);
+      node.inputs[4] = stats;
+      node.attributes["ln_fold"] = int64_t{1};
+      node.attributes["epsilon"] = norm.real("epsilon", 1e-5f);
+      if (norm.input(1) != kNoValue) node.attributes[kFoldedScale] = to_float32(graph_.constant(norm.input(1)));
+      if (norm.input(2) != kNoValue) node.attributes[kFoldedBias] = to_float32(graph_.constant(norm.input(2)));
     }
   }
 
