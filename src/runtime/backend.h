@@ -102,6 +102,7 @@ struct CompileOptions {
 };
 struct LoadOptions {
   std::string isa;  // "scalar", "avx2", "avx512"; empty for the best that this machine has
+  bool plan_only = false;  // nothing but plan() will be asked: weights need not be brought anywhere
 };
 
 class Backend {
