@@ -39,6 +39,13 @@ struct PingpongShape {
 
 __device__ __forceinline__ float value_of(float v) { return v; }
 __device__ __forceinline__ float value_of(int32_t v) { return __int2float_rn(v); }
+__device__ __forceinline__ uint32_t bits(float v) { return __float_as_uint(v); }
+__device__ __forceinline__ uint32_t bits(int32_t v) { return static_cast<uint32_t>(v); }
+template <class T>
+__device__ __forceinline__ T from_bits(uint32_t v) {
+  if constexpr (std::is_same_v<T, float>) return __uint_as_float(v);
+  else return static_cast<T>(v);
+}
 
 // With kCluster two blocks that own neighbouring tiles of a row of tiles share A: each loads a half and sends it to both.
 // With kBytes D has the 8 bits of the inputs (GemmArgs::d8), else 16; with a residual it may have both.

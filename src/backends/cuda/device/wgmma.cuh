@@ -53,6 +53,9 @@ __device__ __forceinline__ void wgmma_pin(T (&d)[kCount]) {
 #define VTL_R88 ",%88,%89,%90,%91,%92,%93,%94,%95"
 #define VTL_REGS8 VTL_R0
 #define VTL_REGS16 VTL_R0 VTL_R8
+#define VTL_REGS20 VTL_R0 VTL_R8 ",%16,%17,%18,%19"
+#define VTL_REGS28 VTL_R0 VTL_R8 VTL_R16 ",%24,%25,%26,%27"
+#define VTL_REGS24 VTL_R0 VTL_R8 VTL_R16
 #define VTL_REGS32 VTL_R0 VTL_R8 VTL_R16 VTL_R24
 #define VTL_REGS48 VTL_REGS32 VTL_R32 VTL_R40
 #define VTL_REGS56 VTL_REGS32 VTL_R32 VTL_R40 VTL_R48
@@ -63,6 +66,10 @@ __device__ __forceinline__ void wgmma_pin(T (&d)[kCount]) {
 #define VTL_O32(c, i) VTL_O8(c, i), VTL_O8(c, i + 8), VTL_O8(c, i + 16), VTL_O8(c, i + 24)
 #define VTL_OPS8(c) VTL_O8(c, 0)
 #define VTL_OPS16(c) VTL_O8(c, 0), VTL_O8(c, 8)
+#define VTL_O4(c, i) c(d[i]), c(d[i + 1]), c(d[i + 2]), c(d[i + 3])
+#define VTL_OPS20(c) VTL_OPS16(c), VTL_O4(c, 16)
+#define VTL_OPS24(c) VTL_OPS16(c), VTL_O8(c, 16)
+#define VTL_OPS28(c) VTL_OPS24(c), VTL_O4(c, 24)
 #define VTL_OPS32(c) VTL_O32(c, 0)
 #define VTL_OPS48(c) VTL_O32(c, 0), VTL_O8(c, 32), VTL_O8(c, 40)
 #define VTL_OPS56(c) VTL_O32(c, 0), VTL_O8(c, 32), VTL_O8(c, 40), VTL_O8(c, 48)
@@ -87,14 +94,19 @@ struct Wgmma;
                    : "l"(da), "l"(db), "r"(accumulate));                                                         \
     }                                                                                                            \
   };
-#define VTL_WGMMA(n, regs, a, b, p)                                                                       \
+#define VTL_WGMMA(n, regs, a, b, p)    \
+  VTL_WGMMA_FLOAT(n, regs, a, b, p)    \
+  VTL_WGMMA_ONE(int8_t, int32_t, "+r", "k32.s32.s8.s8", "", n, regs, a, b, p)
+#define VTL_WGMMA_FLOAT(n, regs, a, b, p)                                                                 \
   VTL_WGMMA_ONE(__half, float, "+f", "k16.f32.f16.f16", ", 1, 1, 0, 0", n, regs, a, b, p)                 \
   VTL_WGMMA_ONE(__nv_bfloat16, float, "+f", "k16.f32.bf16.bf16", ", 1, 1, 0, 0", n, regs, a, b, p)        \
-  VTL_WGMMA_ONE(__nv_fp8_e4m3, float, "+f", "k32.f32.e4m3.e4m3", ", 1, 1", n, regs, a, b, p)              \
-  VTL_WGMMA_ONE(int8_t, int32_t, "+r", "k32.s32.s8.s8", "", n, regs, a, b, p)
+  VTL_WGMMA_ONE(__nv_fp8_e4m3, float, "+f", "k32.f32.e4m3.e4m3", ", 1, 1", n, regs, a, b, p)
 
 VTL_WGMMA(16, 8, "%8", "%9", "%10")
 VTL_WGMMA(32, 16, "%16", "%17", "%18")
+VTL_WGMMA_FLOAT(40, 20, "%20", "%21", "%22")  // integers have no such width, nor 56
+VTL_WGMMA(48, 24, "%24", "%25", "%26")
+VTL_WGMMA_FLOAT(56, 28, "%28", "%29", "%30")
 VTL_WGMMA(64, 32, "%32", "%33", "%34")
 VTL_WGMMA(96, 48, "%48", "%49", "%50")
 VTL_WGMMA(112, 56, "%56", "%57", "%58")

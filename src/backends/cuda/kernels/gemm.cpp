@@ -13,7 +13,7 @@ namespace {
 constexpr int64_t kTileRows = 128;
 // Those that are no multiples of 64 serve batches whose tiles would otherwise leave multiprocessors idle.
 constexpr std::array kTileColumns{192, 160, 128, 96};
-constexpr std::array kSplitRows{32, 64, 128, 224};
+constexpr std::array kSplitRows{32, 64, 80, 96, 112, 128};
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -40,15 +40,15 @@ std::string GemmConfig::name() const {
   if (columns)
     std::snprintf(text, sizeof(text), "pingpong_128x%d%s", columns, cluster ? "c2" : "");
   else
-    std::snprintf(text, sizeof(text), "split_%dx64k%d", rows, splits);
+    std::snprintf(text, sizeof(text), "split_%dx64k%d%s", rows, splits, cluster ? "c2" : "");
   return text;
 }
 
 bool GemmConfig::parse(const std::string& name, GemmConfig* config) {
   GemmConfig c;
-  if (std::sscanf(name.c_str(), "pingpong_128x%d", &c.columns) == 1)
-    c.cluster = name.ends_with("c2");
-  else if (std::sscanf(name.c_str(), "split_%dx64k%d", &c.rows, &c.splits) != 2)
+  c.cluster = name.ends_with("c2");
+  if (std::sscanf(name.c_str(), "pingpong_128x%d", &c.columns) != 1 &&
+      std::sscanf(name.c_str(), "split_%dx64k%d", &c.rows, &c.splits) != 2)
     return false;
   *config = c;
   return c.name() == name;
@@ -85,19 +85,23 @@ std::vector<GemmConfig> gemm_candidates(Type type, const GemmArgs& args, int mul
       }
   const bool only = rated.empty();
   if (args.m <= 2048 || only)
-    for (int rows : kSplitRows)
-      for (int splits : {1, 2, 3, 4, 6, 8}) {
-        if (splits > steps) continue;
-        if (rows > 32 && args.m <= rows / 2) continue;  // a smaller tile holds it
-        if (args.m > 16 * rows && !only) continue;
-        const int64_t blocks = ceil_div(args.n, 64) * ceil_div(args.m, rows) * splits;
-        const int64_t waves = ceil_div(blocks, multiprocessors);
-        if (waves > 4 && !only) continue;
-        const int64_t bytes = blocks * ceil_div(steps, splits) * (64 + rows) * 128;
-        const double cost = static_cast<double>(waves * ceil_div(steps, splits) * 4 * std::max(rows, 64)) +
-                            static_cast<double>(bytes) / (32.0 * multiprocessors) + 2500 + 300 * splits;
-        rated.push_back({cost, {0, false, rows, splits}});
-      }
+    for (int rows : kSplitRows) {
+      if (type == Type::kS8 && !(rows % 32 == 0)) continue;  // no such tensor core instruction
+      for (int splits : {1, 2, 3, 4, 6, 8})
+        for (bool pair : {false, true}) {
+          if (splits > steps) continue;
+          if (pair && (ceil_div(args.n, 64) % 2 || splits > 4)) continue;
+          if (rows > 32 && args.m <= rows / 2) continue;  // a smaller tile holds it
+          if (args.m > 16 * rows && !only) continue;
+          const int64_t blocks = ceil_div(args.n, 64) * ceil_div(args.m, rows) * splits;
+          const int64_t waves = ceil_div(blocks, multiprocessors);
+          if (waves > 4 && !only) continue;
+          const int64_t bytes = blocks * ceil_div(steps, splits) * (64 + (pair ? rows / 2 : rows)) * 128;
+          const double cost = static_cast<double>(waves * ceil_div(steps, splits) * 4 * std::max(rows, 64)) +
+                              static_cast<double>(bytes) / (32.0 * multiprocessors) + 2500 + 300 * splits;
+          rated.push_back({cost, {0, pair, rows, splits}});
+        }
+    }
   std::stable_sort(rated.begin(), rated.end(), [](const Rated& a, const Rated& b) { return a.cost < b.cost; });
   std::vector<GemmConfig> configs;
   for (const Rated& r : rated) configs.push_back(r.config);
@@ -107,9 +111,11 @@ std::vector<GemmConfig> gemm_candidates(Type type, const GemmArgs& args, int mul
 cudaError_t plan_gemm(Type type, const GemmArgs& args, const GemmConfig& config, int multiprocessors, GemmPlan* plan) {
   if (!refuse_gemm(type, args).empty()) return cudaErrorInvalidValue;
   if (config.columns && !(fits_pingpong(args) && fits_tile(args, config.columns))) return cudaErrorInvalidValue;
+  if (!config.columns && config.cluster && (ceil_div(args.n, 64) % 2 || config.splits > 4)) return cudaErrorInvalidValue;
   GemmPlan p;
   p.config = config;
   p.args = args;
+  p.multiprocessors = multiprocessors;
   const int box_k = 128 / type_size(type);
   auto map = [&](int i, Type t, const void* data, int64_t rows, int64_t columns, int box_rows, int box_columns) {
     return make_tensor_map(&p.maps[i], t, data, {columns, rows}, {columns}, {box_columns, box_rows});
@@ -130,6 +136,7 @@ cudaError_t plan_gemm(Type type, const GemmArgs& args, const GemmConfig& config,
     if (e == cudaSuccess && args.residual && args.residual_rows == args.m)
       e = map(3, out, args.residual, args.m, args.n, 128, 32);
   } else {
+    p.blocks = static_cast<int>(ceil_div(args.n, 64) * ceil_div(args.m, config.rows)) * config.splits;
     e = map(0, type, args.b, args.n, args.k, 64, box_k);
     if (e == cudaSuccess) e = map(1, type, args.a, args.m, args.k, config.rows / 2, box_k);
   }

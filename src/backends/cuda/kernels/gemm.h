@@ -31,7 +31,7 @@ struct GemmPlan {
   GemmConfig config;
   GemmArgs args;
   CUtensorMap maps[4];
-  int blocks = 0;  // of the ping-pong kernel
+  int blocks = 0, multiprocessors = 0;
 };
 
 // Why the kernels cannot compute this product; empty when some can.

@@ -290,9 +290,9 @@ cudaError_t launch_layer_norm(const LayerNormArgs& a, cudaStream_t stream, bool 
     if (vector && a.columns <= kMaxChunks * kChunk)
       return launch(for_columns(a.columns, layer_norm_warp<T, 1>, layer_norm_warp<T, 2>,
                                 layer_norm_warp<T, 3>, layer_norm_warp<T, 4>, layer_norm_warp<T, 8>),
-                    {dim3(blocks_of(a.rows, kWarps)), dim3(kThreads), 0, 1, 0, dependent}, stream, a);
+                    {dim3(blocks_of(a.rows, kWarps)), dim3(kThreads), 0, 1, dependent}, stream, a);
     return launch(vector ? layer_norm_block<T, kRun> : layer_norm_block<T, 1>,
-                  {dim3(blocks_of(a.rows, 1)), dim3(kWideThreads), 0, 1, 0, dependent}, stream, a);
+                  {dim3(blocks_of(a.rows, 1)), dim3(kWideThreads), 0, 1, dependent}, stream, a);
   });
 }
 
@@ -302,7 +302,7 @@ cudaError_t launch_row_stats(const void* x, Type type, int64_t rows, int columns
   const int groups = (columns + kStatsColumns - 1) / kStatsColumns;
   return with_type(type, [&]<class T>(T*) {
     return launch(columns % kRun == 0 && aligned16(x) ? row_stats<T, kRun> : row_stats<T, 1>,
-                  {dim3(blocks_of(rows * groups, kThreads * kRun / kStatsColumns)), dim3(kThreads), 0, 1, 0, dependent}, stream,
+                  {dim3(blocks_of(rows * groups, kThreads * kRun / kStatsColumns)), dim3(kThreads), 0, 1, dependent}, stream,
                   static_cast<const T*>(x), rows, groups, columns, stats);
   });
 }
@@ -317,10 +317,10 @@ cudaError_t launch_softmax(const void* x, void* y, Type type, int64_t rows, int 
     if (vector && columns <= kMaxChunks * kChunk)
       return launch(for_columns(columns, softmax_warp<T, 1>, softmax_warp<T, 2>, softmax_warp<T, 3>,
                                 softmax_warp<T, 4>, softmax_warp<T, 8>),
-                    {dim3(blocks_of(rows, kWarps)), dim3(kThreads), 0, 1, 0, dependent}, stream, from, to,
+                    {dim3(blocks_of(rows, kWarps)), dim3(kThreads), 0, 1, dependent}, stream, from, to,
                     rows, columns);
     return launch(vector ? softmax_block<T, kRun> : softmax_block<T, 1>,
-                  {dim3(blocks_of(rows, 1)), dim3(kWideThreads), 0, 1, 0, dependent}, stream, from, to, rows,
+                  {dim3(blocks_of(rows, 1)), dim3(kWideThreads), 0, 1, dependent}, stream, from, to, rows,
                   columns);
   });
 }
@@ -334,7 +334,7 @@ cudaError_t launch_mean(const void* x, void* y, Type type, int64_t outer, int64_
   const int64_t slices = (inner + lanes * (vector ? kRun : 1) - 1) / (lanes * (vector ? kRun : 1));
   return with_type(type, [&]<class T>(T*) {
     return launch(vector ? mean_middle<T, kRun> : mean_middle<T, 1>,
-                  {dim3(blocks_of(outer * slices, 1)), dim3(kWideThreads), 0, 1, 0, dependent}, stream,
+                  {dim3(blocks_of(outer * slices, 1)), dim3(kWideThreads), 0, 1, dependent}, stream,
                   static_cast<const T*>(x), static_cast<T*>(y), outer, count, inner, lanes);
   });
 }
