@@ -47,10 +47,10 @@ cudaError_t launch_pingpong(const GemmPlan& plan, cudaStream_t stream, bool depe
                                 : launch_pingpong_of<In, Out, kN, Epilogue::kTable>(plan, stream, dependent);
 }
 
-template <class In, class Out, int kRows, bool kGelu, bool kPair>
+template <class In, class Out, int kRows, Epilogue kEpilogue>
 cudaError_t launch_split_of(const GemmPlan& plan, cudaStream_t stream, bool dependent) {
   using S = SplitShape<In, kRows>;
-  auto* kernel = gemm_split<In, Out, kRows, kGelu, kPair>;
+  auto* kernel = gemm_split<In, Out, kRows, kEpilogue>;
   const int splits = plan.config.splits;
   const int all_steps = static_cast<int>((plan.args.k + S::kK - 1) / S::kK);
   const int steps = (all_steps + splits - 1) / splits;
@@ -68,18 +68,21 @@ cudaError_t launch_split_of(const GemmPlan& plan, cudaStream_t stream, bool depe
   std::memcpy(&maps, plan.maps, sizeof(maps));
   LaunchShape shape{dim3(static_cast<unsigned>((plan.args.n + S::kFeatures - 1) / S::kFeatures),
                          static_cast<unsigned>((plan.args.m + kRows - 1) / kRows), static_cast<unsigned>(splits)),
-                    dim3(S::kThreads), static_cast<size_t>(smem), dim3(kPair ? 2 : 1, 1, static_cast<unsigned>(splits)), dependent};
+                    dim3(S::kThreads), static_cast<size_t>(smem), dim3(1, 1, static_cast<unsigned>(splits)), dependent};
   return launch(kernel, shape, stream, maps, plan.args, stages, steps);
 }
 
 template <class In, class Out, int kRows>
 cudaError_t launch_split(const GemmPlan& plan, cudaStream_t stream, bool dependent) {
-  const bool gelu = plan.args.activation == Activation::kGelu;
-  if (plan.config.cluster)
-    return gelu ? launch_split_of<In, Out, kRows, true, true>(plan, stream, dependent)
-                : launch_split_of<In, Out, kRows, false, true>(plan, stream, dependent);
-  return gelu ? launch_split_of<In, Out, kRows, true, false>(plan, stream, dependent)
-              : launch_split_of<In, Out, kRows, false, false>(plan, stream, dependent);
+  const GemmArgs& g = plan.args;
+  const bool whole = g.n % 64 == 0 && g.out != Type::kF32;  // tiles
+  if (whole && !g.residual && !g.stats_out && g.activation == Activation::kGelu)
+    return launch_split_of<In, Out, kRows, Epilogue::kGelu>(plan, stream, dependent);
+  if (whole && g.residual && g.residual_rows == g.m && g.activation == Activation::kNone)
+    return launch_split_of<In, Out, kRows, Epilogue::kResidual>(plan, stream, dependent);
+  if (whole && !g.residual && !g.stats_out && g.activation == Activation::kNone)
+    return launch_split_of<In, Out, kRows, Epilogue::kPlain>(plan, stream, dependent);
+  return launch_split_of<In, Out, kRows, Epilogue::kTable>(plan, stream, dependent);
 }
 
 template <class In, class Out>
@@ -91,9 +94,10 @@ cudaError_t launch_gemm_of(const GemmPlan& plan, cudaStream_t stream, bool depen
   if (c.columns == 128) return launch_pingpong<In, Out, 128>(plan, stream, dependent);
   if (c.rows == 32) return launch_split<In, Out, 32>(plan, stream, dependent);
   if (c.rows == 64) return launch_split<In, Out, 64>(plan, stream, dependent);
-  if (c.rows == 96) return launch_split<In, Out, 96>(plan, stream, dependent);
   if (c.rows == 128) return launch_split<In, Out, 128>(plan, stream, dependent);
-  if constexpr (!std::is_same_v<In, int8_t>) {
+  if constexpr (std::is_same_v<In, int8_t>) {
+    if (c.rows == 96) return launch_split<In, Out, 96>(plan, stream, dependent);
+  } else {
     if (c.rows == 80) return launch_split<In, Out, 80>(plan, stream, dependent);
     if (c.rows == 112) return launch_split<In, Out, 112>(plan, stream, dependent);
   }

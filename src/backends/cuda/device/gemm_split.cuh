@@ -2,7 +2,7 @@
 // The product for few rows: D is computed transposed, 64 columns of D by kRows rows a block (half of the rows for each of
 // two warpgroups), so that each weight is read by one block only and no row is padded to 128. K is split over the blocks of
 // a cluster: each owns some of the rows, in groups of eight, and the others write their sums of these into its shared memory,
-// as accumulators lie in registers. Blocks next to each other may also share the rows of A by multicast.
+// as accumulators lie in registers.
 #pragma once
 
 #include "backends/cuda/device/gemm_pingpong.cuh"
@@ -38,12 +38,15 @@ struct SplitShape {
   }
 };
 
-template <class In, class Out, int kRows, bool kGelu, bool kPair>
+template <class In, class Out, int kRows, Epilogue kEpilogue>
 __global__ void __launch_bounds__(320, 2)
     gemm_split(const __grid_constant__ SplitMaps maps, const __grid_constant__ GemmArgs g, int stages, int steps_a_block) {
 #if __CUDA_ARCH_FEAT_SM90_ALL
   using S = SplitShape<In, kRows>;
   constexpr int kHalf = kRows / 2;  // rows of a warpgroup
+  constexpr bool kAny = kEpilogue == Epilogue::kTable;
+  const bool gelus = kAny ? g.activation == Activation::kGelu : kEpilogue == Epilogue::kGelu;
+  const bool adds = kAny ? g.residual != nullptr : kEpilogue == Epilogue::kResidual;
   using Product = Wgmma<In, kHalf>;
   using Acc = typename Product::Accumulator;
   extern __shared__ uint8_t dynamic[];
@@ -56,7 +59,6 @@ __global__ void __launch_bounds__(320, 2)
 
   const int n0 = blockIdx.x * S::kFeatures, m0 = blockIdx.y * kRows;
   const int splits = gridDim.z, split = blockIdx.z;  // a cluster spans the grid's depth
-  const int pair_rank = kPair ? blockIdx.x % 2 : 0;
   const int all_steps = static_cast<int>((g.k + S::kK - 1) / S::kK);
   const int step0 = split * steps_a_block;
   const int steps = max(0, min(steps_a_block, all_steps - step0));
@@ -72,7 +74,7 @@ __global__ void __launch_bounds__(320, 2)
   if (threadIdx.x == 0) {
     for (int s = 0; s < stages; ++s) {
       barrier_init(full + s, 1);
-      barrier_init(empty + s, kPair ? 4 : 2);
+      barrier_init(empty + s, 2);
     }
     barrier_init(&arrived, 1);
     barrier_init_fence();
@@ -82,11 +84,10 @@ __global__ void __launch_bounds__(320, 2)
   }
   if (splits > 1 && threadIdx.x < groups) {
     const int group = threadIdx.x, owner = ((group + 1) * splits - 1) / groups, slot = group - owner * groups / splits;
-    const uint32_t rank = kPair ? owner * 2 + pair_rank : owner;
-    places[group] = {map_to_block(smem_address(received + (split * most + slot) * S::kGroupBytes), rank),
-                     map_to_block(smem_address(&arrived), rank)};
+    places[group] = {map_to_block(smem_address(received + (split * most + slot) * S::kGroupBytes), owner),
+                     map_to_block(smem_address(&arrived), owner)};
   }
-  if (kPair || splits > 1) {
+  if (splits > 1) {
     cluster_arrive();
     let_next_kernel_start();
   } else {
@@ -100,7 +101,7 @@ __global__ void __launch_bounds__(320, 2)
       barrier_expect(full + s, S::kWBytes + S::kXBytes);
       tensor_load(w_tiles + s * S::kWBytes, &maps.w, full + s, (step0 + step) * S::kK, n0);
     };
-    if (kPair || splits > 1) cluster_wait();
+    if (splits > 1) cluster_wait();
     if (lane == 0) {
       const int ahead = min(stages, steps);
       for (int s = 0; s < ahead; ++s) load_w(s, s);
@@ -111,18 +112,15 @@ __global__ void __launch_bounds__(320, 2)
         barrier_wait(empty + s, (step / stages & 1) ^ 1);
         if (step >= ahead) load_w(s, step);
         uint8_t* const x = x_tiles + s * S::kXBytes;
-        if constexpr (kPair)
-          tensor_load_multicast(x + pair_rank * (S::kXBytes / 2), &maps.x, full + s, (step0 + step) * S::kK,
-                                m0 + pair_rank * kHalf, static_cast<uint16_t>(3 << split * 2));
-        else
-          for (int h = 0; h < 2; ++h)  // a box holds 256 rows at most
-            tensor_load(x + h * (S::kXBytes / 2), &maps.x, full + s, (step0 + step) * S::kK, m0 + h * kHalf);
+        for (int h = 0; h < 2; ++h)
+          tensor_load(x + h * (S::kXBytes / 2), &maps.x, full + s, (step0 + step) * S::kK, m0 + h * kHalf);
       }
     }
     return;
   }
-  if (kPair || splits > 1) cluster_wait();
+  if (splits > 1) cluster_wait();
   if (warp > S::kConsumers / 32) {
+    if (lane == 0 && g.next) prefetch_share(g.next, g.next_bytes);
     wait_for_previous_kernel();
     if (g.stats)
 #pragma unroll 1
@@ -132,8 +130,8 @@ __global__ void __launch_bounds__(320, 2)
   }
   // This thread finishes four columns of every 16th row of the share.
   const int feature = threadIdx.x % 16 * 4, column = n0 + feature;
-  const int valid = static_cast<int>(max(int64_t{0}, min(int64_t{4}, g.n - column)));
-  const bool vector = g.n % 4 == 0;
+  const int valid = kAny ? static_cast<int>(max(int64_t{0}, min(int64_t{4}, g.n - column))) : 4;
+  const bool vector = !kAny || g.n % 4 == 0;
   constexpr int kStep = S::kConsumers / 16;
   float bias[4] = {}, scale[4] = {1, 1, 1, 1};
 #pragma unroll
@@ -143,11 +141,12 @@ __global__ void __launch_bounds__(320, 2)
   }
   const int first_row = begin + static_cast<int>(threadIdx.x) / 16;
   auto residual_of = [&](int row) {
-    return static_cast<const Out*>(g.residual) + (m0 + row) % g.residual_rows * g.n + column;
+    const int64_t m = kAny ? (m0 + row) % g.residual_rows : m0 + row;
+    return static_cast<const Out*>(g.residual) + m * g.n + column;
   };
   auto* const residual = reinterpret_cast<uint2*>(residuals) + threadIdx.x % 16;
   wait_for_previous_kernel();
-  if (g.residual && vector && valid)
+  if (adds && vector && valid)
 #pragma unroll 1
     for (int row = first_row; row < end; row += kStep) copy_async_8(residual + (row - begin) * 16, residual_of(row));
 
@@ -164,11 +163,7 @@ __global__ void __launch_bounds__(320, 2)
     for (int kk = 0; kk < 4; ++kk) Product::run(acc, dw + 2 * kk, dx + 2 * kk, step | kk);
     wgmma_commit();
     wgmma_wait<1>();
-    // Only for a step that is still to come: the other block may be gone after the last.
-    if (step > 0 && step - 1 + stages < steps && threadIdx.x % 128 == 0) {
-      barrier_arrive(empty + (step - 1) % stages);
-      if constexpr (kPair) barrier_arrive_at(empty + (step - 1) % stages, split * 2 + (pair_rank ^ 1));
-    }
+    if (step > 0 && threadIdx.x % 128 == 0) barrier_arrive(empty + (step - 1) % stages);
   }
   wgmma_wait<0>();
   wgmma_pin(acc);
@@ -224,7 +219,7 @@ __global__ void __launch_bounds__(320, 2)
     const uint32_t total[4] = {four.x, four.y, four.z, four.w};
     const float row_scale = g.stats ? row_scales[row - begin] : 1.0f;
     float add[4] = {};
-    if (g.residual && mine) {
+    if (adds && mine) {
       if (vector) {
         const uint2 halves = residual[(row - begin) * 16];
         const float2 low = Pair<Out>::unpack(halves.x), high = Pair<Out>::unpack(halves.y);
@@ -239,26 +234,26 @@ __global__ void __launch_bounds__(320, 2)
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       v[i] = fmaf(value_of(from_bits<Acc>(total[i])) * scale[i], row_scale, bias[i]);
-      v[i] = (kGelu ? gelu(v[i]) : v[i]) + add[i];
+      v[i] = (gelus ? gelu(v[i]) : v[i]) + add[i];
       if (i < valid) {
         const float rounded = to_float(from_float<Out>(v[i]));
         sum += rounded;
         square = fmaf(rounded, rounded, square);
       }
     }
-    if (g.stats_out) {
+    if ((kAny || kEpilogue == Epilogue::kResidual) && g.stats_out) {
 #pragma unroll
       for (int o = kStatsColumns / 8; o > 0; o /= 2) {
         sum += __shfl_xor_sync(~0u, sum, o);
         square += __shfl_xor_sync(~0u, square, o);
       }
-      const float count = static_cast<float>(min(int64_t{kStatsColumns}, g.n - column));
+      const float count = static_cast<float>(kAny ? min(int64_t{kStatsColumns}, g.n - column) : kStatsColumns);
       if (mine && valid > 0 && threadIdx.x % (kStatsColumns / 4) == 0)
         *reinterpret_cast<float2*>(g.stats_out + (column / kStatsColumns * g.m + m) * 2) =
             make_float2(sum / count, fmaxf(square - sum * sum / count, 0));
     }
     if (!mine || valid == 0) continue;
-    if (g.d && g.out == Type::kF32) {
+    if (kAny && g.d && g.out == Type::kF32) {
       float* d = static_cast<float*>(g.d) + m * g.n + column;
       if (vector)
         *reinterpret_cast<float4*>(d) = make_float4(v[0], v[1], v[2], v[3]);

@@ -40,15 +40,15 @@ std::string GemmConfig::name() const {
   if (columns)
     std::snprintf(text, sizeof(text), "pingpong_128x%d%s", columns, cluster ? "c2" : "");
   else
-    std::snprintf(text, sizeof(text), "split_%dx64k%d%s", rows, splits, cluster ? "c2" : "");
+    std::snprintf(text, sizeof(text), "split_%dx64k%d", rows, splits);
   return text;
 }
 
 bool GemmConfig::parse(const std::string& name, GemmConfig* config) {
   GemmConfig c;
-  c.cluster = name.ends_with("c2");
-  if (std::sscanf(name.c_str(), "pingpong_128x%d", &c.columns) != 1 &&
-      std::sscanf(name.c_str(), "split_%dx64k%d", &c.rows, &c.splits) != 2)
+  if (std::sscanf(name.c_str(), "pingpong_128x%d", &c.columns) == 1)
+    c.cluster = name.ends_with("c2");
+  else if (std::sscanf(name.c_str(), "split_%dx64k%d", &c.rows, &c.splits) != 2)
     return false;
   *config = c;
   return c.name() == name;
@@ -86,21 +86,19 @@ std::vector<GemmConfig> gemm_candidates(Type type, const GemmArgs& args, int mul
   const bool only = rated.empty();
   if (args.m <= 2048 || only)
     for (int rows : kSplitRows) {
-      if (type == Type::kS8 && !(rows % 32 == 0)) continue;  // no such tensor core instruction
-      for (int splits : {1, 2, 3, 4, 6, 8})
-        for (bool pair : {false, true}) {
-          if (splits > steps) continue;
-          if (pair && (ceil_div(args.n, 64) % 2 || splits > 4)) continue;
-          if (rows > 32 && args.m <= rows / 2) continue;  // a smaller tile holds it
-          if (args.m > 16 * rows && !only) continue;
-          const int64_t blocks = ceil_div(args.n, 64) * ceil_div(args.m, rows) * splits;
-          const int64_t waves = ceil_div(blocks, multiprocessors);
-          if (waves > 4 && !only) continue;
-          const int64_t bytes = blocks * ceil_div(steps, splits) * (64 + (pair ? rows / 2 : rows)) * 128;
-          const double cost = static_cast<double>(waves * ceil_div(steps, splits) * 4 * std::max(rows, 64)) +
-                              static_cast<double>(bytes) / (32.0 * multiprocessors) + 2500 + 300 * splits;
-          rated.push_back({cost, {0, pair, rows, splits}});
-        }
+      if (type == Type::kS8 ? rows % 32 != 0 : rows == 96) continue;  // integers have few widths of tensor core products
+      for (int splits : {1, 2, 3, 4, 6, 8}) {
+        if (splits > steps) continue;
+        if (rows > 32 && args.m <= rows / 2) continue;  // a smaller tile holds it
+        if (args.m > 16 * rows && !only) continue;
+        const int64_t blocks = ceil_div(args.n, 64) * ceil_div(args.m, rows) * splits;
+        const int64_t waves = ceil_div(blocks, multiprocessors);
+        if (waves > 4 && !only) continue;
+        const int64_t bytes = blocks * ceil_div(steps, splits) * (64 + rows) * 128;
+        const double cost = static_cast<double>(waves * ceil_div(steps, splits) * 4 * std::max(rows, 64)) +
+                            static_cast<double>(bytes) / (32.0 * multiprocessors) + 2500 + 300 * splits;
+        rated.push_back({cost, {0, false, rows, splits}});
+      }
     }
   std::stable_sort(rated.begin(), rated.end(), [](const Rated& a, const Rated& b) { return a.cost < b.cost; });
   std::vector<GemmConfig> configs;
@@ -111,7 +109,6 @@ std::vector<GemmConfig> gemm_candidates(Type type, const GemmArgs& args, int mul
 cudaError_t plan_gemm(Type type, const GemmArgs& args, const GemmConfig& config, int multiprocessors, GemmPlan* plan) {
   if (!refuse_gemm(type, args).empty()) return cudaErrorInvalidValue;
   if (config.columns && !(fits_pingpong(args) && fits_tile(args, config.columns))) return cudaErrorInvalidValue;
-  if (!config.columns && config.cluster && (ceil_div(args.n, 64) % 2 || config.splits > 4)) return cudaErrorInvalidValue;
   GemmPlan p;
   p.config = config;
   p.args = args;
