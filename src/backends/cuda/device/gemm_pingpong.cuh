@@ -141,7 +141,6 @@ __global__ void __launch_bounds__(384, 1)
     } else if (threadIdx.x >= 32) {
       // Three warps fetch the vectors of the tiles: the consumers would wait for them for longer than they multiply.
       const int helper = threadIdx.x - 32;
-      if (helper == 0 && g.next) prefetch_share(g.next, g.next_bytes);
       int turn = 0;
       for (int tile = first; tile < tiles; tile += stride, ++turn) {
         const int consumer = turn % 2, m0 = row_of(tile), n0 = column_of(tile);

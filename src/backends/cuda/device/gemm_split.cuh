@@ -97,15 +97,17 @@ __global__ void __launch_bounds__(320, 2)
 
   const int lane = threadIdx.x % 32, warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x / 32), 0);
   if (warp == S::kConsumers / 32) {
+    // All blocks in the same order: what several multiprocessors read at a time crosses the second level cache once.
+    auto column_of = [&](int step) { return (step0 + step) * S::kK; };
     auto load_w = [&](int s, int step) {
       barrier_expect(full + s, S::kWBytes + S::kXBytes);
-      tensor_load(w_tiles + s * S::kWBytes, &maps.w, full + s, (step0 + step) * S::kK, n0);
+      tensor_load(w_tiles + s * S::kWBytes, &maps.w, full + s, column_of(step), n0);
     };
     if (splits > 1) cluster_wait();
     if (lane == 0) {
       const int ahead = min(stages, steps);
       for (int s = 0; s < ahead; ++s) load_w(s, s);
-      for (int s = ahead; s < steps; ++s) tensor_prefetch(&maps.w, (step0 + s) * S::kK, n0);
+      for (int s = ahead; s < steps; ++s) tensor_prefetch(&maps.w, column_of(s), n0);
       wait_for_previous_kernel();
       for (int step = 0; step < steps; ++step) {
         const int s = step % stages;
@@ -113,14 +115,13 @@ __global__ void __launch_bounds__(320, 2)
         if (step >= ahead) load_w(s, step);
         uint8_t* const x = x_tiles + s * S::kXBytes;
         for (int h = 0; h < 2; ++h)
-          tensor_load(x + h * (S::kXBytes / 2), &maps.x, full + s, (step0 + step) * S::kK, m0 + h * kHalf);
+          tensor_load(x + h * (S::kXBytes / 2), &maps.x, full + s, column_of(step), m0 + h * kHalf);
       }
     }
     return;
   }
   if (splits > 1) cluster_wait();
   if (warp > S::kConsumers / 32) {
-    if (lane == 0 && g.next) prefetch_share(g.next, g.next_bytes);
     wait_for_previous_kernel();
     if (g.stats)
 #pragma unroll 1

@@ -143,15 +143,6 @@ __device__ __forceinline__ void tensor_load(void* to, const CUtensorMap* map, ui
 __device__ __forceinline__ void tensor_prefetch(const CUtensorMap* map, int c0, int c1) {
   asm volatile("cp.async.bulk.prefetch.tensor.2d.L2.global.tile [%0, {%1, %2}];" ::"l"(map), "r"(c0), "r"(c1) : "memory");
 }
-// Reads a grid's share of the bytes into the second level cache.
-__device__ __forceinline__ void prefetch_share(const void* from, uint32_t bytes) {
-  const uint32_t blocks = gridDim.x * gridDim.y * gridDim.z, block = blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z);
-  const uint32_t share = (bytes / blocks + 127) & ~127u, first = block * share;
-  if (first < bytes)
-    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(static_cast<const char*>(from) + first),
-                 "r"(min(share, bytes - first) & ~15u)
-                 : "memory");
-}
 // To the same place in every block of `mask`; each one's barrier at the same place counts the bytes.
 __device__ __forceinline__ void tensor_load_multicast(void* to, const CUtensorMap* map, uint64_t* barrier, int c0, int c1,
                                                       uint16_t mask) {

@@ -40,8 +40,6 @@ struct GemmArgs {
   float* stats_out = nullptr;         // [⌈n/GemmConfig::stats_width()⌉, m, 2]: statistics of D's rows as rounded to D's type; or null
   void* d8 = nullptr;                 // [m, n] of the inputs' 8-bit type: D·d8_scale + d8_zero, rounded and saturated; or null
   float d8_scale = 1, d8_zero = 0;
-  const void* next = nullptr;         // what the next product reads first, its weights: fetched into the second level
-  uint32_t next_bytes = 0;            // cache meanwhile; 16-byte aligned, or null and 0
 };
 
 // softmax(scale·q·kᵀ [+ mask])·v for each image and head. Row strides in elements.
