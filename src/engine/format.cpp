@@ -98,6 +98,11 @@ uint64_t padding_at(uint64_t offset) {
 }
 
 std::vector<std::byte> make_header(std::span<const ByteSpan> segments, Hash128* root) {
+  std::vector<Hash128> hashes(segments.size());
+  ThreadPool pool(available_cores());
+  pool.parallel_for(std::ssize(segments), [&](int64_t i, int) {
+    hashes[static_cast<size_t>(i)] = hash_bytes(segments[static_cast<size_t>(i)]);
+  });
   FileHeader header;
   header.segment_count = static_cast<uint32_t>(segments.size());
   header.header_bytes = static_cast<uint32_t>(kFixedHeaderBytes + segments.size() * sizeof(SegmentEntry));
@@ -105,7 +110,7 @@ std::vector<std::byte> make_header(std::span<const ByteSpan> segments, Hash128* 
   std::vector<SegmentEntry> entries(segments.size());
   for (size_t i = 0; i < segments.size(); ++i) {
     const uint64_t offset = end + padding_at(end);
-    entries[i] = {offset, segments[i].size(), kind_of(i, segments.size()), 0, hash_bytes(segments[i])};
+    entries[i] = {offset, segments[i].size(), kind_of(i, segments.size()), 0, hashes[i]};
     end = offset + segments[i].size();
   }
   header.file_bytes = end;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "api/backends.h"
@@ -152,13 +153,15 @@ Status find_ranges(const ImportedModel& model, const BuildOptions& options, cons
 Result<ImportedModel> import_model(const std::string& path, const ModelOptions& options) {
   ImportedModel model;
   ImportReport report;
+  // Meanwhile: it reads the whole file as well.
+  auto hash = std::async([&] { return hash_file(path); });
   VTL_ASSIGN(model.graph, import_onnx(path, options.import, &report));
   model.warnings = std::move(report.warnings);
   VTL_TRY(simplify(model.graph, [](const Node& node, std::span<const Tensor* const> inputs) {
     return evaluate_node(node, inputs);
   }));
   model.file_name = std::filesystem::path(path).filename().string();
-  VTL_ASSIGN(model.hash, hash_file(path));
+  VTL_ASSIGN(model.hash, hash.get());
   model.parameters = parameter_count(model.graph);
   VTL_TRY(find_preprocess(options, model));
   VTL_TRY(find_labels(options, model));
@@ -169,9 +172,13 @@ Result<BuildOutcome> build_engine(const std::string& model_path, const std::stri
                                   const BuildOptions& options) {
   const StageClock clock{options.progress};
   const BackendRegistry backends = make_backends();
-  VTL_ASSIGN(const Backend* backend, backends.find(options.backend));
   VTL_TRY(clock.at("import", 0));
-  VTL_ASSIGN(ImportedModel model, import_model(model_path, options.model));
+  // Meanwhile: opening a driver takes as long as an import.
+  auto found = std::async([&] { return backends.find(options.backend); });
+  auto imported = import_model(model_path, options.model);
+  VTL_ASSIGN(const Backend* backend, found.get());
+  VTL_TRY(imported.status());
+  ImportedModel& model = *imported;
 
   BuildOutcome outcome;
   outcome.warnings = std::move(model.warnings);
@@ -204,7 +211,7 @@ Result<BuildOutcome> build_engine(const std::string& model_path, const std::stri
   VTL_TRY(clock.at("plan", 0.75));
   for (const Profile& p : outcome.info.profiles) outcome.max_batch = std::max(outcome.max_batch, p.max);
   auto graph = std::make_shared<Graph>(std::move(model.graph));
-  VTL_ASSIGN(const auto program, backend->load(graph, {}));
+  VTL_ASSIGN(const auto program, backend->load(graph, {.isa = "", .plan_only = true}));
   VTL_ASSIGN(outcome.plan, program->plan(outcome.max_batch, options.threads));
   if (outcome.plan.total() > options.workspace_bytes)
     return resource_error(

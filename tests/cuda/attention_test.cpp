@@ -79,10 +79,14 @@ struct AttentionKernels : CudaTest {
         error[i] *= double{a.out_scale};
       }
     ASSERT_EQ(refuse_attention(a), "");
-    AttentionPlan plan;
-    ASSERT_EQ(plan_attention(a, multiprocessors_, major_ == 9, &plan), cudaSuccess);
-    ASSERT_EQ(launch_attention(plan, nullptr, false), cudaSuccess) << plan.name();
-    expect_close(c.out, out.download(), want, 1e-5, bytes ? 1e-4 : 1e-6, plan.name(), error);
+    // With Hopper's kernels, and as on other GPUs; as on a GPU that the batch fills, and as on one that it does not.
+    for (const bool hopper : {major_ == 9, false})
+      for (const int multiprocessors : {multiprocessors_, 1}) {
+        AttentionPlan plan;
+        ASSERT_EQ(plan_attention(a, multiprocessors, hopper, &plan), cudaSuccess);
+        ASSERT_EQ(launch_attention(plan, nullptr, false), cudaSuccess) << plan.name();
+        expect_close(c.out, out.download(), want, 1e-5, bytes ? 1e-4 : 1e-6, plan.name(), error);
+      }
   }
 };
 

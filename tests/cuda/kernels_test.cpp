@@ -88,8 +88,8 @@ TEST_F(RowsKernels, RowStats) {
         ASSERT_EQ(launch_row_stats(x.get(), type, rows, columns, stats.floats(), nullptr, false),
                   cudaSuccess);
         std::vector<double> want;
-        for (int64_t r = 0; r < rows; ++r)
-          for (int first = 0; first < columns; first += kStatsColumns) {
+        for (int first = 0; first < columns; first += kStatsColumns)
+          for (int64_t r = 0; r < rows; ++r) {
             const int end = std::min(columns, first + kStatsColumns);
             double mean = 0, m2 = 0;
             auto at = [&](int c) { return x.values[static_cast<size_t>(r * columns + c)]; };

@@ -16,8 +16,8 @@ using ::testing::HasSubstr;
 using Tensors = ImportTest;
 
 Result<Tensor> read(const std::function<void(TensorProto&)>& fill) {
-  auto model = std::make_shared<onnx::ModelProto>();
-  TensorProto& tensor = *model->mutable_graph()->add_initializer();
+  auto model = std::make_shared<onnx_import::ModelFile>();
+  TensorProto& tensor = *model->proto.mutable_graph()->add_initializer();
   fill(tensor);
   return onnx_import::TensorReader(model, "").read(tensor);
 }
@@ -101,23 +101,23 @@ TEST_F(Tensors, TypedFieldsOfEveryType) {
 }
 
 TEST_F(Tensors, LargeOnesAreSharedWithTheMessage) {
-  auto model = std::make_shared<onnx::ModelProto>();
-  TensorProto& raw = *model->mutable_graph()->add_initializer();
+  auto model = std::make_shared<onnx_import::ModelFile>();
+  TensorProto& raw = *model->proto.mutable_graph()->add_initializer();
   raw.set_data_type(1);
   raw.add_dims(1000);
   raw.set_raw_data(std::string(4000, '\1'));
-  TensorProto& typed = *model->mutable_graph()->add_initializer();
+  TensorProto& typed = *model->proto.mutable_graph()->add_initializer();
   typed.set_data_type(1);
   typed.add_dims(100);
   for (int i = 0; i < 100; ++i) typed.add_float_data(static_cast<float>(i));
-  onnx_import::TensorReader reader(model, "");
-  const auto a = reader.read(raw), b = reader.read(typed);
+  auto reader = std::make_unique<onnx_import::TensorReader>(model, "");
+  const auto a = reader->read(raw), b = reader->read(typed);
   ASSERT_TRUE(a.ok() && b.ok());
   EXPECT_EQ(a->data(), raw.raw_data().data());
   EXPECT_EQ(b->data(), typed.float_data().data());
-  const std::weak_ptr<onnx::ModelProto> watch = model;
+  const std::weak_ptr<onnx_import::ModelFile> watch = model;
   model.reset();
-  reader = onnx_import::TensorReader(nullptr, "");
+  reader.reset();
   EXPECT_FALSE(watch.expired()) << "the tensors no longer keep their bytes alive";
 }
 

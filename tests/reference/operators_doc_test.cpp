@@ -164,7 +164,8 @@ Linear's).
 
     y[‥,2g] = mean of the columns 64g to 64g + 63,  y[‥,2g+1] = Σ (x − y[‥,2g])² over them
 
-What a LayerNormalization folded into a product needs of its rows; made by the CUDA backend, as are the inputs 4 and 5
+What a LayerNormalization folded into a product needs of its rows; made by the CUDA backend, which stores the pairs of a
+group for all rows together and may make wider groups, as are the inputs 4 and 5
 (stats, col_scale) and the outputs 1 and 2 (stats of y, y in 8 bits) of Linear and output 1 (stats) of PatchEmbed.
 )";
 

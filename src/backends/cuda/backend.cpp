@@ -47,10 +47,10 @@ class CudaBackend : public Backend {
   }
 
   Result<std::shared_ptr<const Program>> load(std::shared_ptr<const Graph> graph,
-                                              const LoadOptions&) const override {
+                                              const LoadOptions& options) const override {
     VTL_ASSIGN(const Device device, current_device());
     VTL_TRY(check_device(*graph, device));
-    return CudaProgram::create(std::move(graph), device);
+    return CudaProgram::create(std::move(graph), device, options.plan_only);
   }
 };
 

@@ -16,7 +16,10 @@ void lower_activations(Graph& graph);
 // Gives each node its attribute "kernel"; what better kernels say against it goes into "refused".
 void choose_kernels(Graph& graph, const Target& target);
 
-// Takes LayerNormalizations into the products that read them; returns how many. See fold_norm.h.
+// Takes LayerNormalizations into the products that read them; returns how many. See fold_norm.h. Their γ and β wait as
+// attributes of the product, until pack_weights() multiplies its weight.
+inline constexpr const char* kFoldedScale = "ln_scale";
+inline constexpr const char* kFoldedBias = "ln_bias";
 int fold_norms(Graph& graph, const Target& target);
 
 // Sets the type of each value to that of the kernel which makes it and puts a Cast (kernel "convert") where a

@@ -109,20 +109,24 @@ Status CudaContext::place(const MemoryPlan& plan) {
 }
 
 Result<CudaContext::Bound> CudaContext::bind(int64_t size) const {
+  Bound bound;
+  bound.size = size;
+  bound.buffers = program_->alias(buffers_, size);
   Binding b;
   b.batch = size;
-  b.buffers = buffers_;
+  b.buffers = bound.buffers;
   b.scratch = scratch_;
   b.workspace = workspace_;
   b.workspace_bytes = program_->workspace_bytes();
   b.device = &program_->device();
   b.lt = program_->lt();
   b.non_finite = checks_inputs_ ? flag() : nullptr;
-  Bound bound;
-  bound.size = size;
-  for (const auto& step : program_->steps()) {
+  std::vector<int> stats_widths(buffers_.size(), kStatsColumns);
+  b.stats_widths = stats_widths;
+  for (size_t n = 0; n < program_->steps().size(); ++n) {
+    const auto& step = program_->steps()[n];
     bound.launches.emplace_back();
-    if (!step) continue;
+    if (!step || program_->is_alias(n, size)) continue;
     VTL_ASSIGN(bound.launches.back(), step->bind(b));
   }
   return bound;

@@ -30,7 +30,8 @@ class CudaContext : public Context {
   // Everything that one batch size needs.
   struct Bound {
     int64_t size = 0;
-    std::vector<std::unique_ptr<Launch>> launches;  // by node; null for a view
+    std::vector<std::byte*> buffers;                // by ValueId
+    std::vector<std::unique_ptr<Launch>> launches;  // by node; null for a view and what lies inside its input
     GraphExec graph;                                // empty: launches are enqueued one by one
   };
   // An input or output: on the device and in pinned memory, both for max_batch rows.
@@ -63,7 +64,7 @@ class CudaContext : public Context {
   static bool is_pinned(const void* data);
   Status run_slice(const Bound& bound, int64_t first, int64_t rows, const Marks& marks, Observer* observer);
   Status observed(const Bound& bound, int64_t rows, Observer& observer);
-  Status show(const Node& node, int64_t rows, Observer& observer);
+  Status show(const Bound& bound, const Node& node, int64_t rows, Observer& observer);
   Status add_mark();
   Status add_times(const Marks& marks);
 
@@ -75,7 +76,7 @@ class CudaContext : public Context {
   PinnedMemory pinned_;
   PinnedMemory flag_;  // Binding::non_finite
   bool checks_inputs_ = false;
-  std::vector<std::byte*> buffers_;  // by ValueId
+  std::vector<std::byte*> buffers_;  // by ValueId, of the largest batch
   std::byte *scratch_ = nullptr, *workspace_ = nullptr;
   std::vector<Port> inputs_, outputs_;
   std::vector<Bound> bounds_;

@@ -39,12 +39,12 @@ Status cuda_status(cudaError_t error, const std::string& where) {
     case cudaErrorMemoryAllocation:
       return resource_error("{}: the GPU is out of memory; give a smaller --profile or fewer streams", where);
     case cudaErrorNoDevice:
-      return unavailable("{}: unavailable here: no NVIDIA device is visible (nvidia-smi lists them)", where);
+      return unavailable("{}: no NVIDIA device is visible (nvidia-smi lists them)", where);
     case cudaErrorInsufficientDriver:
     case cudaErrorStubLibrary:
     case cudaErrorSystemNotReady:
     case cudaErrorSystemDriverMismatch:
-      return unavailable("{}: unavailable here: no NVIDIA driver, or one older than CUDA {} needs ({})",
+      return unavailable("{}: no NVIDIA driver, or one older than CUDA {} needs ({})",
                          where, version_text(CUDART_VERSION), text);
     case cudaErrorNoKernelImageForDevice:
     case cudaErrorUnsupportedPtxVersion:

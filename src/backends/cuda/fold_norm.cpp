@@ -12,26 +12,30 @@
 
 namespace vitrail::cuda {
 
-FoldedNorm fold_norm(const Tensor& weight, std::span<const float> gamma, std::span<const float> beta,
-                     std::span<const float> bias) {
-  const auto k = static_cast<size_t>(weight.dim(0)), n = static_cast<size_t>(weight.dim(1));
-  const auto w = weight.as<float>();
-  std::vector<double> scaled(k * n), mean(n), shift(n);
-  for (size_t i = 0; i < k; ++i)
-    for (size_t j = 0; j < n; ++j) {
-      const double v = static_cast<double>(w[i * n + j]);
-      scaled[i * n + j] = gamma.empty() ? v : v * static_cast<double>(gamma[i]);
-      mean[j] += scaled[i * n + j];
-      if (!beta.empty()) shift[j] += v * static_cast<double>(beta[i]);
+void fold_norm(const NormedWeight& normed, int64_t first, int64_t count, float* out, float* bias) {
+  const auto columns = static_cast<size_t>(count);
+  std::vector<double> mean(columns), shift(columns);
+  const auto row = [&](int64_t i) { return normed.weight + i * normed.n + first; };
+  const auto factor = [](std::span<const float> list, int64_t i, double fallback) {
+    return list.empty() ? fallback : static_cast<double>(list[static_cast<size_t>(i)]);
+  };
+  for (int64_t i = 0; i < normed.k; ++i) {
+    const float* w = row(i);
+    const double gamma = factor(normed.gamma, i, 1), beta = factor(normed.beta, i, 0);
+    for (size_t j = 0; j < columns; ++j) {
+      mean[j] += static_cast<double>(w[j]) * gamma;
+      shift[j] += static_cast<double>(w[j]) * beta;
     }
-  FoldedNorm folded{Tensor(DType::kF32, weight.shape()), Tensor(DType::kF32, {weight.dim(1)})};
-  auto out = folded.weight.as_mutable<float>();
-  for (size_t i = 0; i < k * n; ++i)
-    out[i] = static_cast<float>(scaled[i] - mean[i % n] / static_cast<double>(k));
-  for (size_t j = 0; j < n; ++j)
-    folded.bias.as_mutable<float>()[j] =
-        static_cast<float>(shift[j] + (bias.empty() ? 0.0 : static_cast<double>(bias[j])));
-  return folded;
+  }
+  for (double& m : mean) m /= static_cast<double>(normed.k);
+  for (int64_t i = 0; i < normed.k; ++i) {
+    const float* w = row(i);
+    float* to = out + i * count;
+    const double gamma = factor(normed.gamma, i, 1);
+    for (size_t j = 0; j < columns; ++j) to[j] = static_cast<float>(static_cast<double>(w[j]) * gamma - mean[j]);
+  }
+  for (size_t j = 0; j < columns; ++j)
+    bias[j] = static_cast<float>(shift[j] + factor(normed.bias, first + static_cast<int64_t>(j), 0));
 }
 
 namespace {
@@ -71,10 +75,19 @@ class NormFolder {
     for (size_t i = 1; i < 3; ++i)
       if (norm.input(i) != kNoValue && !graph_.is_constant(norm.input(i)))
         return "scale or bias is not a constant";
+    return refuse_readers(y);
+  }
+
+  // Products of y, or of y under another shape with the same rows.
+  std::string refuse_readers(ValueId y) const {
     if (uses_.is_output(y)) return "its result is an output of the model";
     if (uses_.consumers(y).empty()) return "nothing reads it";
     for (int reader : uses_.consumers(y)) {
       const Node& n = graph_.nodes[static_cast<size_t>(reader)];
+      if (is_view(n) && n.input(0) == y && keeps_rows(y, n.outputs[0])) {
+        if (std::string reason = refuse_readers(n.outputs[0]); !reason.empty()) return reason;
+        continue;
+      }
       if (n.op != Op::Linear || kernel_of(n) != "gemm_wgmma" || n.input(0) != y ||
           std::count(n.inputs.begin(), n.inputs.end(), y) != 1)
         return fmt::format("read by '{}' ({}), which is not a gemm_wgmma product of it", n.name,
@@ -83,27 +96,37 @@ class NormFolder {
     return "";
   }
 
-  std::vector<float> row(ValueId id) const {
-    if (id == kNoValue) return {};
-    const Tensor t = to_float32(graph_.constant(id));
-    return {t.as<float>().begin(), t.as<float>().end()};
+  bool keeps_rows(ValueId a, ValueId b) const {
+    const auto &x = graph_.value(a).shape, &y = graph_.value(b).shape;
+    return x && y && !x->empty() && !y->empty() && x->back() == y->back();
   }
 
+  // The weights follow in pack_weights(), which has to touch each of them anyway.
   void fold(size_t i) {
     const Node norm = graph_.nodes[i];
-    const auto gamma = row(norm.input(1)), beta = row(norm.input(2));
-    const ValueId stats = stats_of(norm.input(0), i);
-    for (int reader : uses_.consumers(norm.outputs[0])) {
-      Node& linear = graph_.nodes[static_cast<size_t>(reader)];
-      linear.inputs.resize(6, kNoValue);
-      FoldedNorm folded =
-          fold_norm(to_float32(graph_.constant(linear.input(1))), gamma, beta, row(linear.input(2)));
-      const std::string name = graph_.value(linear.input(1)).name;
-      const ValueId weight = add_weight(graph_, name + ".normed", std::move(folded.weight));
-      const ValueId bias = add_weight(graph_, name + ".shift", std::move(folded.bias));
-      linear.inputs = {norm.input(0), weight, bias, linear.inputs[3], stats, linear.inputs[5]};
-      linear.attributes["ln_fold"] = int64_t{1};
-      linear.attributes["epsilon"] = norm.real("epsilon", 1e-5f);
+    take_over(norm, norm.outputs[0], norm.input(0), stats_of(norm.input(0), i));
+  }
+
+  // The readers of y, which is the norm's result, read x instead.
+  void take_over(const Node& norm, ValueId y, ValueId x, ValueId stats) {
+    for (int reader : uses_.consumers(y)) {
+      Node& node = graph_.nodes[static_cast<size_t>(reader)];
+      node.inputs[0] = x;
+      if (is_view(node)) {
+        // A new value: under the old one's name `verify` would expect the norm's result.
+        const ValueId viewed = node.outputs[0];
+        const Value copy = graph_.value(viewed);
+        const ValueId view = add_intermediate(graph_, copy.name + ".before_norm", copy.dtype, copy.shape);
+        node.outputs[0] = view;
+        take_over(norm, viewed, view, stats);
+        continue;
+      }
+      node.inputs.resize(6, kNoValue);
+      node.inputs[4] = stats;
+      node.attributes["ln_fold"] = int64_t{1};
+      node.attributes["epsilon"] = norm.real("epsilon", 1e-5f);
+      if (norm.input(1) != kNoValue) node.attributes[kFoldedScale] = to_float32(graph_.constant(norm.input(1)));
+      if (norm.input(2) != kNoValue) node.attributes[kFoldedBias] = to_float32(graph_.constant(norm.input(2)));
     }
   }
 

@@ -7,18 +7,21 @@
 // and b′ = β·W + b. Only 1/σ is left for run time: the product's epilogue multiplies its rows by it.
 #pragma once
 
+#include <cstdint>
 #include <span>
-
-#include "vitrail/tensor.h"
 
 namespace vitrail::cuda {
 
-struct FoldedNorm {
-  Tensor weight;  // float32 [K, N]
-  Tensor bias;    // float32 [N]
+// A weight [K, N] and the LayerNormalization in front of it.
+struct NormedWeight {
+  const float* weight = nullptr;
+  int64_t k = 0, n = 0;
+  std::span<const float> gamma, beta;  // [K], each empty for 1 or 0
+  std::span<const float> bias;         // [N], empty for 0
 };
-// weight [K, N]; gamma and beta [K], bias [N], each empty for 1 or 0. Sums in double.
-FoldedNorm fold_norm(const Tensor& weight, std::span<const float> gamma, std::span<const float> beta,
-                     std::span<const float> bias);
+
+// Columns [first, first + count) of W′ to `out` [K, count], and their b′ to `bias` [count]. Sums in double; a column
+// does not depend on how they are cut.
+void fold_norm(const NormedWeight& normed, int64_t first, int64_t count, float* out, float* bias);
 
 }  // namespace vitrail::cuda

@@ -22,24 +22,24 @@ Status CudaContext::observed(const Bound& bound, int64_t rows, Observer& observe
       VTL_TRY(cuda_status(cudaEventElapsedTime(&ms, from.get(), to.get()), "an event"));
       layer_us_[i] += static_cast<double>(ms) * 1e3;
     }
-    if (observer.wants_values()) VTL_TRY(show(graph.nodes[i], rows, observer));
+    if (observer.wants_values()) VTL_TRY(show(bound, graph.nodes[i], rows, observer));
   }
   return {};
 }
 
 // The node's values as the model has them: 16-bit ones in float32; statistics and 8-bit copies are not the
 // model's.
-Status CudaContext::show(const Node& node, int64_t rows, Observer& observer) {
+Status CudaContext::show(const Bound& bound, const Node& node, int64_t rows, Observer& observer) {
   const Graph& graph = program_->graph();
   const bool quantized = node.has("out_type");
   if (quantized || node.op == Op::RowStats) return {};
   const size_t count = node.op == Op::Linear || node.op == Op::PatchEmbed ? 1 : node.outputs.size();
   for (size_t i = 0; i < count; ++i) {
     const ValueId id = node.outputs[i];
-    if (id == kNoValue || !buffers_[static_cast<size_t>(id)]) continue;
+    if (id == kNoValue || !bound.buffers[static_cast<size_t>(id)]) continue;
     const Value& value = graph.value(id);
     Tensor content(value.dtype, at_batch(*value.shape, rows));
-    VTL_TRY(cuda_status(cudaMemcpy(content.mutable_data(), buffers_[static_cast<size_t>(id)], content.bytes(),
+    VTL_TRY(cuda_status(cudaMemcpy(content.mutable_data(), bound.buffers[static_cast<size_t>(id)], content.bytes(),
                                    cudaMemcpyDeviceToHost),
                         layer_text(node)));
     if (value.dtype == DType::kF16 || value.dtype == DType::kBF16) content = to_float32(content);

@@ -110,20 +110,25 @@ float from_e4m3(uint8_t bits) {
   return sign * std::ldexp(1.0f + static_cast<float>(mantissa) / 8.0f, exponent - 7);
 }
 
+namespace {
+
+template <class From, class To, class Convert>
+void convert_all(const Tensor& from, Tensor& to, Convert convert) {
+  const auto x = from.as<From>();
+  std::transform(x.begin(), x.end(), to.as_mutable<To>().begin(), convert);
+}
+
+}  // namespace
+
 Tensor to_float32(const Tensor& t) {
   if (t.dtype() == DType::kF32) return t;
   Tensor out(DType::kF32, t.shape());
-  auto to = out.as_mutable<float>();
-  for (size_t i = 0; i < to.size(); ++i) switch (t.dtype()) {
-      case DType::kF64:
-        to[i] = static_cast<float>(t.as<double>()[i]);
-        break;
-      case DType::kF16:
-        to[i] = half_to_float(t.as<uint16_t>()[i]);
-        break;
-      default:
-        to[i] = bfloat16_to_float(t.as<uint16_t>()[i]);
-    }
+  if (t.dtype() == DType::kF64)
+    convert_all<double, float>(t, out, [](double v) { return static_cast<float>(v); });
+  else if (t.dtype() == DType::kF16)
+    convert_all<uint16_t, float>(t, out, half_to_float);
+  else
+    convert_all<uint16_t, float>(t, out, bfloat16_to_float);
   return out;
 }
 
@@ -131,15 +136,13 @@ Tensor convert_float(const Tensor& tensor, DType to) {
   if (tensor.dtype() == to) return tensor;
   const Tensor wide = to_float32(tensor);
   if (to == DType::kF32) return wide;
-  const auto from = wide.as<float>();
   Tensor out(to, tensor.shape());
-  if (to == DType::kF64) {
-    std::copy(from.begin(), from.end(), out.as_mutable<double>().begin());
-    return out;
-  }
-  auto bits = out.as_mutable<uint16_t>();
-  for (size_t i = 0; i < bits.size(); ++i)
-    bits[i] = to == DType::kF16 ? float_to_half(from[i]) : float_to_bfloat16(from[i]);
+  if (to == DType::kF64)
+    convert_all<float, double>(wide, out, [](float v) { return static_cast<double>(v); });
+  else if (to == DType::kF16)
+    convert_all<float, uint16_t>(wide, out, float_to_half);
+  else
+    convert_all<float, uint16_t>(wide, out, float_to_bfloat16);
   return out;
 }
 

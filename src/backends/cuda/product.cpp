@@ -98,7 +98,7 @@ int64_t lt_scratch_bytes(const Product& p) {
 }
 
 Result<std::unique_ptr<Launch>> bind_product(const Product& p, const std::string& config, const Binding& b,
-                                             const std::string& where) {
+                                             const std::string& where, ValueId stats) {
   const std::string_view prefix = kLtPrefix;
   if (config.starts_with(prefix)) {
     int choice = 0;
@@ -117,6 +117,7 @@ Result<std::unique_ptr<Launch>> bind_product(const Product& p, const std::string
       if (error == cudaSuccess) break;
     }
   if (error != cudaSuccess) return cuda_status(error, where);
+  if (stats != kNoValue) b.stats_widths[static_cast<size_t>(stats)] = plan.config.stats_width();
   return kernel_launch(where, [plan, type = p.type](cudaStream_t stream, bool dependent) {
     return launch_gemm(type, plan, stream, dependent);
   });

@@ -24,8 +24,10 @@ std::string refuse_lt(const Product& product);
 // Bytes that the cuBLASLt form needs for its plain product.
 int64_t lt_scratch_bytes(const Product& product);
 
-// `config`: a GemmConfig's name, or kLtPrefix and a number; empty for the likely best of Vitrail's.
+// `config`: a GemmConfig's name, or kLtPrefix and a number; empty for the likely best of Vitrail's. `stats`: the value that
+// the product's statistics go to, whose entry of Binding::stats_widths is set; kNoValue when it makes none.
 Result<std::unique_ptr<Launch>> bind_product(const Product& product, const std::string& config,
-                                             const Binding& binding, const std::string& where);
+                                             const Binding& binding, const std::string& where,
+                                             ValueId stats = kNoValue);
 
 }  // namespace vitrail::cuda

@@ -14,19 +14,23 @@
 namespace vitrail::cuda {
 namespace {
 
-constexpr int64_t kAlignment = 256;  // of TMA's and cuBLASLt's operands, with room to spare
-
-int64_t align(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+int64_t align(int64_t bytes) { return (bytes + kOperandAlignment - 1) / kOperandAlignment * kOperandAlignment; }
 
 }  // namespace
 
 Result<std::shared_ptr<const Program>> CudaProgram::create(std::shared_ptr<const Graph> graph,
-                                                           const Device& device) {
+                                                           const Device& device, bool plan_only) {
   auto program = std::shared_ptr<CudaProgram>(new CudaProgram(std::move(graph), device));
   VTL_TRY(program->make_steps());
   program->find_roots();
   program->independent_ = !program->has_host_steps() && vitrail::rows_are_independent(*program->graph_);
-  VTL_TRY(program->upload());
+  program->plan_only_ = plan_only;
+  if (!plan_only) {
+    if (program->needs_lt_) {
+      VTL_ASSIGN(program->lt_, Lt::open());
+    }
+    VTL_TRY(program->upload());
+  }
   return std::shared_ptr<const Program>(std::move(program));
 }
 
@@ -35,7 +39,6 @@ Status CudaProgram::make_steps() {
     if (!v.shape || dtype_size(v.dtype) == 0)
       return bad_input(
           "value '{}' has no shape or type, so it cannot be planned; the reference backend runs it", v.name);
-  bool lt = false;
   for (const Node& node : graph_->nodes) {
     const std::string kernel = kernel_of(node);
     if (kernel == kHostKernel) {
@@ -48,10 +51,7 @@ Status CudaProgram::make_steps() {
           "layer '{}': this build has no kernel '{}' for {}; rebuild the engine with `vitrail build`",
           node.name, kernel, op_name(node.op));
     steps_.push_back(entry->make ? entry->make(*graph_, node) : nullptr);
-    lt |= steps_.back() && steps_.back()->needs_lt();
-  }
-  if (lt) {
-    VTL_ASSIGN(lt_, Lt::open());
+    needs_lt_ |= steps_.back() && steps_.back()->needs_lt();
   }
   return {};
 }
@@ -65,6 +65,32 @@ void CudaProgram::find_roots() {
   for (const Node& node : graph_->nodes)
     if (is_view(node))
       roots_[static_cast<size_t>(node.outputs[0])] = roots_[static_cast<size_t>(node.input(0))];
+  // A copy for the outside must be made.
+  std::vector<bool> leaves(roots_.size());
+  for (ValueId id : graph_->outputs) leaves[static_cast<size_t>(roots_[static_cast<size_t>(id)].value)] = true;
+  for (size_t n = 0; n < steps_.size(); ++n) {
+    const Node& node = graph_->nodes[n];
+    if (!steps_[n] || !steps_[n]->alias_offset(1) || leaves[static_cast<size_t>(node.outputs[0])]) continue;
+    roots_[static_cast<size_t>(node.outputs[0])].may_alias = roots_[static_cast<size_t>(node.input(0))].value;
+  }
+  for (Root& root : roots_) root.may_alias = roots_[static_cast<size_t>(root.value)].may_alias;
+}
+
+bool CudaProgram::is_alias(size_t node, int64_t batch) const {
+  return steps_[node] && graph_->nodes[node].outputs[0] != kNoValue && roots_[static_cast<size_t>(graph_->nodes[node].outputs[0])].may_alias != kNoValue &&
+         steps_[node]->alias_offset(batch);
+}
+
+std::vector<std::byte*> CudaProgram::alias(std::vector<std::byte*> buffers, int64_t batch) const {
+  for (size_t n = 0; n < steps_.size(); ++n) {
+    const Node& node = graph_->nodes[n];
+    const auto to = static_cast<size_t>(node.outputs[0]);
+    if (is_view(node))
+      buffers[to] = buffers[static_cast<size_t>(node.input(0))];
+    else if (is_alias(n, batch))
+      buffers[to] = buffers[static_cast<size_t>(node.input(0))] + *steps_[n]->alias_offset(batch);
+  }
+  return buffers;
 }
 
 Status CudaProgram::upload() {
@@ -107,6 +133,11 @@ int64_t CudaProgram::step_scratch_bytes(int64_t batch) const {
 Result<MemoryPlan> CudaProgram::plan(int64_t batch, int) const {
   std::map<ValueId, BufferRequest> requests;
   const auto root = [&](ValueId id) { return roots_[static_cast<size_t>(id)]; };
+  // What may lie inside another value keeps that one alive as well.
+  const auto read = [&](ValueId id, int at) {
+    for (; id != kNoValue && root(id).kind == Root::kArena; id = root(id).may_alias)
+      requests[root(id).value].last = at;
+  };
   const auto request = [&](ValueId id, int at) {
     const int64_t count = element_count(at_batch(*graph_->value(id).shape, batch));
     requests[id] = {id, align(count * static_cast<int64_t>(dtype_size(graph_->value(id).dtype))), at, at};
@@ -120,10 +151,9 @@ Result<MemoryPlan> CudaProgram::plan(int64_t batch, int) const {
         if (node.outputs[i] != kNoValue && !(i == 0 && node.integer("only_q", 0)))
           request(node.outputs[i], at);
     for (ValueId id : node.inputs)
-      if (id != kNoValue && root(id).kind == Root::kArena) requests[root(id).value].last = at;
+      read(id, at);
   }
-  for (ValueId id : graph_->outputs)
-    if (root(id).kind == Root::kArena) requests[root(id).value].last = static_cast<int>(graph_->nodes.size());
+  for (ValueId id : graph_->outputs) read(id, static_cast<int>(graph_->nodes.size()));
   std::vector<BufferRequest> list;
   for (const auto& [id, r] : requests) list.push_back(r);
   MemoryPlan plan = plan_memory(list);
@@ -132,6 +162,7 @@ Result<MemoryPlan> CudaProgram::plan(int64_t batch, int) const {
 }
 
 Result<std::unique_ptr<Context>> CudaProgram::create_context(const ContextOptions& options) const {
+  if (plan_only_) return internal_error("the engine was loaded for planning only");
   return CudaContext::create(shared_from_this(), options);
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -15,6 +16,9 @@
 
 namespace vitrail::cuda {
 
+// Of TMA's and cuBLASLt's operands in bytes, with room to spare.
+inline constexpr int64_t kOperandAlignment = 256;
+
 // Where the values of one batch size are.
 struct Binding {
   int64_t batch = 0;
@@ -24,6 +28,8 @@ struct Binding {
   size_t workspace_bytes = 0;
   const Device* device = nullptr;
   const Lt* lt = nullptr;  // null where no step needs it
+  // By ValueId, for the statistics of rows: columns of a group, as the product that makes them has chosen (kernels/types.h).
+  std::span<int> stats_widths;
   int* non_finite = nullptr;  // in memory that the host reads too: a step found NaN or infinity in a graph input
 
   template <class T = void>
@@ -49,6 +55,9 @@ class Step {
   virtual bool needs_lt() const { return false; }
   // Whether it sets Binding::non_finite for its first input, all of which it reads.
   virtual bool checks_input() const { return false; }
+  // Bytes into its input at which the output lies as it is, so that nothing needs to be launched at this batch size.
+  // One that has them at any has them at batch 1.
+  virtual std::optional<int64_t> alias_offset(int64_t /*batch*/) const { return std::nullopt; }
   // Runs on the host between copies: cannot be part of a CUDA graph.
   virtual bool on_host() const { return false; }
   virtual Result<std::unique_ptr<Launch>> bind(const Binding& binding) const = 0;

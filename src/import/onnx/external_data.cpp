@@ -25,6 +25,7 @@ bool is_inside(const fs::path& folder, const fs::path& file) {
 }  // namespace
 
 Result<std::shared_ptr<const MappedFile>> ExternalData::map(const std::string& location) {
+  const std::lock_guard lock(mutex_);
   if (const auto found = files_.find(location); found != files_.end()) return found->second;
   const fs::path relative(location);
   if (location.empty() || location.find('\0') != std::string::npos || relative.is_absolute() ||

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "core/mapped_file.h"
@@ -20,7 +21,7 @@ struct Bytes {
   std::shared_ptr<const void> owner;
 };
 
-// Finds and maps the files; each is mapped once.
+// Finds and maps the files; each is mapped once. May be used by several threads.
 class ExternalData {
  public:
   // Locations are relative to `folder` and may not leave it.
@@ -33,6 +34,7 @@ class ExternalData {
   Result<std::shared_ptr<const MappedFile>> map(const std::string& location);
 
   std::filesystem::path folder_;
+  std::mutex mutex_;
   std::map<std::string, std::shared_ptr<const MappedFile>> files_;
 };
 

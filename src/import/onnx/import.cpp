@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "import/onnx/import.h"
 
+#include <algorithm>
 #include <exception>
 #include <filesystem>
 #include <new>
@@ -10,6 +11,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/thread_pool.h"
 #include "import/onnx/attributes.h"
 #include "import/onnx/functions.h"
 #include "import/onnx/graph_inputs.h"
@@ -39,11 +41,11 @@ class Importer {
   }
 
   Result<Graph> run() {
-    const onnx::GraphProto& proto = model_->graph();
+    const onnx::GraphProto& proto = model_->proto.graph();
     graph_.name = proto.name();
-    for (const auto& entry : model_->metadata_props()) graph_.metadata[entry.key()] = entry.value();
+    for (const auto& entry : model_->proto.metadata_props()) graph_.metadata[entry.key()] = entry.value();
     VTL_ASSIGN(const auto nodes, sorted_nodes(proto));
-    VTL_TRY(check_operators(nodes, *model_, graph_.opset));
+    VTL_TRY(check_operators(nodes, model_->proto, graph_.opset));
     reserve_names(nodes);
     VTL_TRY(add_initializers());
     VTL_TRY(add_inputs());
@@ -64,7 +66,7 @@ class Importer {
  private:
   // Everything that the file names, before new names are made; and which values are read at all.
   void reserve_names(const std::vector<const NodeProto*>& nodes) {
-    const onnx::GraphProto& proto = model_->graph();
+    const onnx::GraphProto& proto = model_->proto.graph();
     for (const NodeProto* node : nodes) {
       for (const auto& name : node->output()) names_.reserve(name);
       read_.insert(node->input().begin(), node->input().end());
@@ -88,22 +90,44 @@ class Importer {
   }
 
   Status add_initializers() {
-    const onnx::GraphProto& proto = model_->graph();
+    const onnx::GraphProto& proto = model_->proto.graph();
     if (!proto.sparse_initializer().empty())
       return bad_input("holds {} sparse initializers: export it with dense weights",
                        proto.sparse_initializer_size());
+    std::vector<Weight> weights = read_weights();
     std::string first_nonfinite;
-    for (const auto& initializer : proto.initializer()) {
-      if (initializer.name().empty())
-        return bad_input("holds an initializer without a name: export it again");
-      auto tensor = tensors_.read(initializer);
-      if (!tensor.ok())
-        return tensor.status().with_context(fmt::format("initializer '{}'", initializer.name()));
-      check_weight(initializer.name(), *tensor, report_, first_nonfinite);
-      VTL_TRY(define(initializer.name(), graph_.add_constant(initializer.name(), std::move(*tensor))));
+    for (int i = 0; i < proto.initializer_size(); ++i) {
+      const std::string& name = proto.initializer(i).name();
+      Weight& weight = weights[static_cast<size_t>(i)];
+      if (name.empty()) return bad_input("holds an initializer without a name: export it again");
+      if (!weight.tensor.ok()) return weight.tensor.status().with_context(fmt::format("initializer '{}'", name));
+      if (weight.nonfinite && report_.nonfinite_weights == 0) first_nonfinite = name;
+      report_.nonfinite_weights += weight.nonfinite;
+      VTL_TRY(define(name, graph_.add_constant(name, std::move(*weight.tensor))));
     }
     warn_of_nonfinite(first_nonfinite, report_);
     return {};
+  }
+
+  struct Weight {
+    Result<Tensor> tensor = Tensor();
+    int64_t nonfinite = 0;
+  };
+  // By initializer. Copying and checking them is most of an import, so all cores do it.
+  std::vector<Weight> read_weights() {
+    const auto& initializers = model_->proto.graph().initializer();
+    std::vector<Weight> weights(static_cast<size_t>(initializers.size()));
+    ThreadPool pool(static_cast<int>(std::min<size_t>(weights.size(), static_cast<size_t>(available_cores()))));
+    pool.parallel_for(std::ssize(weights), [&](int64_t i, int) {
+      Weight& weight = weights[static_cast<size_t>(i)];
+      try {
+        weight.tensor = tensors_.read(initializers[static_cast<int>(i)]);
+        if (weight.tensor.ok()) weight.nonfinite = nonfinite_weights(*weight.tensor);
+      } catch (const std::bad_alloc&) {  // must not leave the thread
+        weight.tensor = resource_error("there is not enough memory to read it");
+      }
+    });
+    return weights;
   }
 
   // Before IR version 4, initializers were listed among the inputs; those are weights all the same.
@@ -111,7 +135,7 @@ class Importer {
     InputReader reader(options_, report_);
     VTL_TRY(reader.check_options());
     const size_t initializers = graph_.values.size();
-    for (const auto& input : model_->graph().input()) {
+    for (const auto& input : model_->proto.graph().input()) {
       if (const auto found = ids_.find(input.name());
           found != ids_.end() && static_cast<size_t>(found->second) < initializers)
         continue;
@@ -180,8 +204,8 @@ class Importer {
 
 Result<Graph> import_model(const std::string& path, const ImportOptions& options, ImportReport& report) {
   VTL_ASSIGN(ModelPtr model, read_model(path));
-  VTL_ASSIGN(const int64_t opset, read_opset(*model));
-  VTL_TRY(inline_functions(*model, opset));
+  VTL_ASSIGN(const int64_t opset, read_opset(model->proto));
+  VTL_TRY(inline_functions(model->proto, opset));
   return Importer(std::move(model), opset, path, options, report).run();
 }
 

@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "core/error.h"
-#include "core/mapped_file.h"
+#include "import/onnx/raw_data.h"
 
 namespace vitrail::onnx_import {
 namespace {
@@ -13,6 +13,23 @@ namespace {
 constexpr int64_t kOldestOpset = 11;
 constexpr int64_t kNewestOpset = 23;
 constexpr std::string_view kGitLfs = "version https://git-lfs";
+constexpr size_t kLargeRawData = 4096;  // a page: what is smaller is as soon copied
+
+bool parse(std::string_view bytes, onnx::ModelProto& proto) {
+  return proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+}
+
+bool parse(ModelFile& model, std::string_view text) {
+  const auto lean = leave_out_raw_data(text, kLargeRawData);
+  if (!lean) return parse(text, model.proto);
+  if (!parse(lean->message, model.proto)) return false;
+  const auto& initializers = model.proto.graph().initializer();
+  if (initializers.size() != std::ssize(lean->raw_data)) return false;
+  for (int i = 0; i < initializers.size(); ++i)
+    if (const std::string_view raw = lean->raw_data[static_cast<size_t>(i)]; !raw.empty())
+      model.raw_data[&initializers[i]] = raw;
+  return true;
+}
 
 }  // namespace
 
@@ -29,14 +46,15 @@ Result<ModelPtr> read_model(const std::string& path) {
         "has {} bytes, but a protobuf message ends at 2 GiB: save the weights as external data "
         "(torch.onnx.export(…, external_data=True) or onnx.save(…, save_as_external_data=True))",
         text.size());
-  auto model = std::make_shared<onnx::ModelProto>();
-  if (!model->ParseFromArray(text.data(), static_cast<int>(text.size())))
+  auto model = std::make_shared<ModelFile>();
+  model->map = file;
+  if (!parse(*model, text))
     return bad_input("is no ONNX model, or is cut off: its {} bytes are not a complete protobuf message",
                      text.size());
-  if (!model->has_graph())
+  if (!model->proto.has_graph())
     return bad_input("holds no graph ({} bytes): is it an ONNX model at all?", text.size());
-  if (model->graph().node().empty()) return bad_input("its graph holds no layers");
-  if (model->graph().output().empty()) return bad_input("its graph has no outputs");
+  if (model->proto.graph().node().empty()) return bad_input("its graph holds no layers");
+  if (model->proto.graph().output().empty()) return bad_input("its graph has no outputs");
   return model;
 }
 

@@ -161,11 +161,14 @@ Result<Tensor> TensorReader::read(const onnx::TensorProto& proto) {
     VTL_ASSIGN(const Bytes bytes, external_.find(proto, size));
     return from_bytes(dtype, shape, bytes);
   }
-  if (proto.raw_data().empty()) return from_fields(dtype, shape, proto, model_);
-  if (proto.raw_data().size() != size)
-    return bad_input("has {} bytes, but its shape {} of {} needs {}", proto.raw_data().size(),
-                     to_string(shape), dtype_name(dtype), size);
-  return from_bytes(dtype, shape, {proto.raw_data().data(), size, model_});
+  std::string_view raw = proto.raw_data();
+  if (model_)
+    if (const auto left_out = model_->raw_data.find(&proto); left_out != model_->raw_data.end()) raw = left_out->second;
+  if (raw.empty()) return from_fields(dtype, shape, proto, model_);
+  if (raw.size() != size)
+    return bad_input("has {} bytes, but its shape {} of {} needs {}", raw.size(), to_string(shape),
+                     dtype_name(dtype), size);
+  return from_bytes(dtype, shape, {raw.data(), size, model_});
 }
 
 }  // namespace vitrail::onnx_import

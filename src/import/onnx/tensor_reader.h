@@ -22,6 +22,7 @@ class TensorReader {
   TensorReader(ModelPtr model, std::filesystem::path folder)
       : model_(std::move(model)), external_(std::move(folder)) {}
 
+  // May be called from several threads.
   Result<Tensor> read(const onnx::TensorProto& proto);
 
  private:

@@ -42,11 +42,8 @@ int64_t count_nonfinite(const TensorView& tensor) {
   }
 }
 
-void check_weight(const std::string& name, const Tensor& tensor, ImportReport& report, std::string& first) {
-  if (tensor.count() <= 1) return;
-  const int64_t count = count_nonfinite(tensor.view());
-  if (count && report.nonfinite_weights == 0) first = name;
-  report.nonfinite_weights += count;
+int64_t nonfinite_weights(const Tensor& tensor) {
+  return tensor.count() <= 1 ? 0 : count_nonfinite(tensor.view());
 }
 
 void warn_of_nonfinite(const std::string& first, ImportReport& report) {

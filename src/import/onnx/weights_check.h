@@ -9,9 +9,8 @@ namespace vitrail::onnx_import {
 // NaN and infinite elements of a tensor; 0 for types that have none.
 int64_t count_nonfinite(const TensorView& tensor);
 
-// Counts them in one weight; `first` is set to the first weight's name that has any. Scalars pass: an
-// infinite one is the usual filler of attention masks.
-void check_weight(const std::string& name, const Tensor& tensor, ImportReport& report, std::string& first);
+// The same for a weight. Scalars pass: an infinite one is the usual filler of attention masks.
+int64_t nonfinite_weights(const Tensor& tensor);
 
 // The warning, when there is something to warn of.
 void warn_of_nonfinite(const std::string& first, ImportReport& report);

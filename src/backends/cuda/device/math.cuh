@@ -59,6 +59,14 @@ __device__ __forceinline__ uint16_t pack8(float a, float b, Type type) {
   return static_cast<uint16_t>((x & 255) | (y & 255) << 8);
 }
 
+// The same with the type known; 8 bits signed by adding 1.5·2²³, which leaves the rounded number in the low byte.
+template <bool kFloat>
+__device__ __forceinline__ uint16_t round_to_bytes(float a, float b) {
+  if constexpr (kFloat) return __nv_cvt_float2_to_fp8x2(make_float2(a, b), __NV_SATFINITE, __NV_E4M3);
+  const auto bits = [](float v) { return __float_as_uint(fminf(fmaxf(v, -128.0f), 127.0f) + 12582912.0f); };
+  return static_cast<uint16_t>(__byte_perm(bits(a), bits(b), 0x40));
+}
+
 __device__ __forceinline__ float exp2_fast(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -100,26 +108,37 @@ __device__ __forceinline__ float activate(float x, Activation a) {
   }
 }
 
-// 1/σ of one row from the statistics of its groups, merged one by one (Chan et al. 1979). Called by one thread a row.
-// Four loads are in flight at a time; more would cost instructions, which cost more.
-__device__ __forceinline__ float merge_rstd(const float* stats, int columns, float epsilon) {
-  const auto* pairs = reinterpret_cast<const float2*>(stats);
-  const int groups = (columns + kStatsColumns - 1) / kStatsColumns;
+// 1/σ of a row from the statistics of its groups, kAtOnce of which are in flight and merged at a time (Chan et al. 1979).
+// Called by one thread a row.
+template <int kAtOnce>
+__device__ __forceinline__ float merge_rstd(const GemmArgs& g, int64_t row) {
+  const auto* pairs = reinterpret_cast<const float2*>(g.stats) + row;
+  const int groups = (g.stats_columns + g.stats_width - 1) / g.stats_width;
   float mean = 0, m2 = 0, count = 0;
-  for (int first = 0; first < groups; first += 4) {
-    float2 pair[4];
+#pragma unroll 1
+  for (int first = 0; first < groups; first += kAtOnce) {
+    float means[kAtOnce], sum = 0, within = 0;
 #pragma unroll
-    for (int i = 0; i < 4; ++i) pair[i] = __ldcg(pairs + min(first + i, groups - 1));
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const float width = static_cast<float>(max(0, min(kStatsColumns, columns - (first + i) * kStatsColumns)));
-      const float delta = pair[i].x - mean, share = __fdividef(width, count + width);
-      m2 += (width > 0 ? pair[i].y : 0) + delta * delta * count * share;
-      mean = fmaf(delta, share, mean);
-      count += width;
+    for (int i = 0; i < kAtOnce; ++i) {
+      const float2 pair = first + i < groups ? __ldcg(pairs + (first + i) * g.m) : make_float2(0, 0);
+      means[i] = pair.x;
+      within += pair.y;
     }
+    const auto width = [&](int i) {
+      return static_cast<float>(max(0, min(g.stats_width, g.stats_columns - (first + i) * g.stats_width)));
+    };
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) sum = fmaf(width(i), means[i], sum);
+    const float here = static_cast<float>(min(kAtOnce * g.stats_width, g.stats_columns - first * g.stats_width));
+    const float middle = sum / here;
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) within = fmaf(width(i) * (means[i] - middle), means[i] - middle, within);
+    const float delta = middle - mean, share = here / (count + here);
+    m2 += fmaf(delta * delta * count, share, within);
+    mean = fmaf(delta, share, mean);
+    count += here;
   }
-  return rsqrtf(m2 / static_cast<float>(columns) + epsilon);
+  return rsqrtf(m2 / static_cast<float>(g.stats_columns) + g.epsilon);
 }
 
 }  // namespace vitrail::cuda

@@ -53,19 +53,28 @@ __device__ __forceinline__ void wgmma_pin(T (&d)[kCount]) {
 #define VTL_R88 ",%88,%89,%90,%91,%92,%93,%94,%95"
 #define VTL_REGS8 VTL_R0
 #define VTL_REGS16 VTL_R0 VTL_R8
+#define VTL_REGS20 VTL_R0 VTL_R8 ",%16,%17,%18,%19"
+#define VTL_REGS28 VTL_R0 VTL_R8 VTL_R16 ",%24,%25,%26,%27"
+#define VTL_REGS24 VTL_R0 VTL_R8 VTL_R16
 #define VTL_REGS32 VTL_R0 VTL_R8 VTL_R16 VTL_R24
 #define VTL_REGS48 VTL_REGS32 VTL_R32 VTL_R40
 #define VTL_REGS56 VTL_REGS32 VTL_R32 VTL_R40 VTL_R48
 #define VTL_REGS64 VTL_REGS56 VTL_R56
+#define VTL_REGS80 VTL_REGS64 VTL_R64 VTL_R72
 #define VTL_REGS96 VTL_REGS64 VTL_R64 VTL_R72 VTL_R80 VTL_R88
 #define VTL_O8(c, i) c(d[i]), c(d[i + 1]), c(d[i + 2]), c(d[i + 3]), c(d[i + 4]), c(d[i + 5]), c(d[i + 6]), c(d[i + 7])
 #define VTL_O32(c, i) VTL_O8(c, i), VTL_O8(c, i + 8), VTL_O8(c, i + 16), VTL_O8(c, i + 24)
 #define VTL_OPS8(c) VTL_O8(c, 0)
 #define VTL_OPS16(c) VTL_O8(c, 0), VTL_O8(c, 8)
+#define VTL_O4(c, i) c(d[i]), c(d[i + 1]), c(d[i + 2]), c(d[i + 3])
+#define VTL_OPS20(c) VTL_OPS16(c), VTL_O4(c, 16)
+#define VTL_OPS24(c) VTL_OPS16(c), VTL_O8(c, 16)
+#define VTL_OPS28(c) VTL_OPS24(c), VTL_O4(c, 24)
 #define VTL_OPS32(c) VTL_O32(c, 0)
 #define VTL_OPS48(c) VTL_O32(c, 0), VTL_O8(c, 32), VTL_O8(c, 40)
 #define VTL_OPS56(c) VTL_O32(c, 0), VTL_O8(c, 32), VTL_O8(c, 40), VTL_O8(c, 48)
 #define VTL_OPS64(c) VTL_O32(c, 0), VTL_O32(c, 32)
+#define VTL_OPS80(c) VTL_OPS64(c), VTL_O8(c, 64), VTL_O8(c, 72)
 #define VTL_OPS96(c) VTL_OPS64(c), VTL_O32(c, 64)
 
 template <class In, int kN>
@@ -85,18 +94,24 @@ struct Wgmma;
                    : "l"(da), "l"(db), "r"(accumulate));                                                         \
     }                                                                                                            \
   };
-#define VTL_WGMMA(n, regs, a, b, p)                                                                       \
+#define VTL_WGMMA(n, regs, a, b, p)    \
+  VTL_WGMMA_FLOAT(n, regs, a, b, p)    \
+  VTL_WGMMA_ONE(int8_t, int32_t, "+r", "k32.s32.s8.s8", "", n, regs, a, b, p)
+#define VTL_WGMMA_FLOAT(n, regs, a, b, p)                                                                 \
   VTL_WGMMA_ONE(__half, float, "+f", "k16.f32.f16.f16", ", 1, 1, 0, 0", n, regs, a, b, p)                 \
   VTL_WGMMA_ONE(__nv_bfloat16, float, "+f", "k16.f32.bf16.bf16", ", 1, 1, 0, 0", n, regs, a, b, p)        \
-  VTL_WGMMA_ONE(__nv_fp8_e4m3, float, "+f", "k32.f32.e4m3.e4m3", ", 1, 1", n, regs, a, b, p)              \
-  VTL_WGMMA_ONE(int8_t, int32_t, "+r", "k32.s32.s8.s8", "", n, regs, a, b, p)
+  VTL_WGMMA_ONE(__nv_fp8_e4m3, float, "+f", "k32.f32.e4m3.e4m3", ", 1, 1", n, regs, a, b, p)
 
 VTL_WGMMA(16, 8, "%8", "%9", "%10")
 VTL_WGMMA(32, 16, "%16", "%17", "%18")
+VTL_WGMMA_FLOAT(40, 20, "%20", "%21", "%22")  // integers have no such width, nor 56
+VTL_WGMMA(48, 24, "%24", "%25", "%26")
+VTL_WGMMA_FLOAT(56, 28, "%28", "%29", "%30")
 VTL_WGMMA(64, 32, "%32", "%33", "%34")
 VTL_WGMMA(96, 48, "%48", "%49", "%50")
 VTL_WGMMA(112, 56, "%56", "%57", "%58")
 VTL_WGMMA(128, 64, "%64", "%65", "%66")
+VTL_WGMMA(160, 80, "%80", "%81", "%82")
 VTL_WGMMA(192, 96, "%96", "%97", "%98")
 
 // D[64, 64] += A[64, 16]·B[16, 64] with A in registers and B row-major in shared memory ("MN-major"): the second

@@ -58,7 +58,7 @@ cudaError_t make_maps(AttentionPlan& plan) {
 }  // namespace
 
 const char* AttentionPlan::name() const {
-  constexpr const char* kNames[] = {"attention_hopper", "attention_shared_keys", "attention_split_keys", "attention_f32"};
+  constexpr const char* kNames[] = {"attention_hopper", "attention_hopper_split", "attention_shared_keys", "attention_split_keys", "attention_f32"};
   return kNames[kernel];
 }
 
@@ -77,18 +77,20 @@ cudaError_t plan_attention(const AttentionArgs& a, int multiprocessors, bool hop
   AttentionPlan p;
   p.args = a;
   cudaError_t e = cudaSuccess;
+  const bool small = a.batch * a.heads * ceil_div(a.sq, 64) < multiprocessors;  // too small to fill the machine
   if (a.type == Type::kF32) {
     p.kernel = AttentionPlan::kFloat;
-  } else if (a.batch * a.heads * ceil_div(a.sq, 64) < multiprocessors) {
-    p.kernel = AttentionPlan::kSplitKeys;
-    p.warps = std::min(4, static_cast<int>(ceil_div(a.sk, 64)));
   } else if (hopper && fits_hopper(a)) {
-    p.kernel = AttentionPlan::kHopper;
+    const int64_t tiles = ceil_div(a.sq, 64);
+    p.kernel = small ? AttentionPlan::kHopperSplit : AttentionPlan::kHopper;
     p.keys = choose_keys(a.sk);
     // Where two blocks hold all keys, one thread block may take all queries of a head and read the keys once.
-    const int64_t pairs = ceil_div(a.sq, 128);
-    p.blocks = static_cast<int>(a.sk <= 2 * p.keys && a.batch * a.heads >= 2 * multiprocessors ? 1 : pairs);
+    const bool all = a.sk <= 2 * p.keys && a.batch * a.heads >= 2 * multiprocessors;
+    p.blocks = static_cast<int>(small ? tiles : all ? 1 : ceil_div(tiles, 2));
     e = make_maps(p);
+  } else if (small) {
+    p.kernel = AttentionPlan::kSplitKeys;
+    p.warps = std::min(4, static_cast<int>(ceil_div(a.sk, 64)));
   } else {
     p.kernel = AttentionPlan::kSharedKeys;
     p.warps = choose_warps(a, multiprocessors);
@@ -100,6 +102,7 @@ cudaError_t plan_attention(const AttentionArgs& a, int multiprocessors, bool hop
 cudaError_t launch_attention(const AttentionPlan& plan, cudaStream_t stream, bool dependent) {
   switch (plan.kernel) {
     case AttentionPlan::kHopper:
+    case AttentionPlan::kHopperSplit:
       return detail::launch_attention_hopper(plan, stream, dependent);
     case AttentionPlan::kFloat:
       return detail::launch_attention_f32(plan.args, stream, dependent);

@@ -14,9 +14,9 @@ namespace vitrail::cuda {
 
 // An attention bound to the pointers in `args`, which stay the caller's. Copyable.
 struct AttentionPlan {
-  enum Kernel { kHopper, kSharedKeys, kSplitKeys, kFloat } kernel = kFloat;
+  enum Kernel { kHopper, kHopperSplit, kSharedKeys, kSplitKeys, kFloat } kernel = kFloat;
   AttentionArgs args;
-  CUtensorMap maps[4];  // q, k, v, out of the Hopper kernel
+  CUtensorMap maps[4];  // q, k, v, out of the Hopper kernels
   int keys = 0;         // of a block, there
   int blocks = 1;       // for a head, there
   int warps = 1;        // of a block, elsewhere

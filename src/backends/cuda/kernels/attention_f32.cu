@@ -112,7 +112,7 @@ cudaError_t launch_of(const AttentionArgs& a, cudaStream_t stream, bool dependen
       cudaFuncSetAttribute(attention_f32<kD>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kSmem));
   if (ready != cudaSuccess) return ready;
   const dim3 grid((a.sq + kQueries - 1) / kQueries, a.heads, static_cast<unsigned>(a.batch));
-  return launch(attention_f32<kD>, {grid, dim3(256), kSmem, 1, 0, dependent}, stream, a);
+  return launch(attention_f32<kD>, {grid, dim3(256), kSmem, 1, dependent}, stream, a);
 }
 
 }  // namespace

@@ -223,7 +223,7 @@ cudaError_t launch_of(const AttentionArgs& a, int warps, cudaStream_t stream, bo
   if (ready != cudaSuccess) return ready;
   const int queries = kSplitKeys ? 16 : 16 * warps;
   const dim3 grid((a.sq + queries - 1) / queries, a.heads, static_cast<unsigned>(a.batch));
-  return launch(kernel, {grid, dim3(32 * warps), smem, 1, 0, dependent}, stream, a);
+  return launch(kernel, {grid, dim3(32 * warps), smem, 1, dependent}, stream, a);
 }
 
 template <class T, int kD>

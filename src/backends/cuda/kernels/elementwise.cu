@@ -163,7 +163,7 @@ cudaError_t launch_convert(const void* x, Type from, void* y, Type to, int64_t c
   if (!is_float(from) && !is_float(to)) return cudaErrorInvalidValue;  // whose scale would it be?
   const int run = aligned16(x, y) ? kRun : 1;
   return launch(convert,
-                {dim3(blocks_of(count, int64_t{kThreads} * run)), dim3(kThreads), 0, 1, 0, dependent}, stream,
+                {dim3(blocks_of(count, int64_t{kThreads} * run)), dim3(kThreads), 0, 1, dependent}, stream,
                 x, from, y, to, count, scale, zero, run);
 }
 
@@ -174,7 +174,7 @@ cudaError_t launch_unary(Unary op, const void* x, void* y, Type type, int64_t co
   const bool vector = count % kRun == 0 && aligned16(x, y);
   return launch(
       vector ? unary<kRun> : unary<1>,
-      {dim3(blocks_of(count, int64_t{kThreads} * (vector ? kRun : 1))), dim3(kThreads), 0, 1, 0, dependent},
+      {dim3(blocks_of(count, int64_t{kThreads} * (vector ? kRun : 1))), dim3(kThreads), 0, 1, dependent},
       stream, op, x, y, type, count);
 }
 
@@ -187,7 +187,7 @@ cudaError_t launch_epilogue(const EpilogueArgs& a, cudaStream_t stream, bool dep
   // Four rows a warp where that leaves enough warps to fill a machine.
   const int64_t rows = kThreads / 32 * (a.rows * slices >= 16384 ? 4 : 1);
   const dim3 grid(blocks_of(a.rows, rows), static_cast<unsigned>(std::min<int64_t>(slices, 65535)));
-  return launch(vector ? epilogue<kRun> : epilogue<1>, {grid, dim3(kThreads), 0, 1, 0, dependent}, stream, a);
+  return launch(vector ? epilogue<kRun> : epilogue<1>, {grid, dim3(kThreads), 0, 1, dependent}, stream, a);
 }
 
 }  // namespace vitrail::cuda

@@ -21,6 +21,7 @@ struct GemmConfig {
   int splits = 1;
 
   bool operator==(const GemmConfig&) const = default;
+  int stats_width() const { return columns == 96 ? 96 : kStatsColumns; }  // columns of a group of GemmArgs::stats_out
   std::string name() const;                         // "pingpong_128x192", "split_224x64k3", …
   static bool parse(const std::string& name, GemmConfig* config);
 };
@@ -29,8 +30,8 @@ struct GemmConfig {
 struct GemmPlan {
   GemmConfig config;
   GemmArgs args;
-  CUtensorMap maps[5];
-  int blocks = 0;  // of the ping-pong kernel
+  CUtensorMap maps[4];
+  int blocks = 0, multiprocessors = 0;
 };
 
 // Why the kernels cannot compute this product; empty when some can.

@@ -10,8 +10,7 @@ namespace vitrail::cuda {
 struct LaunchShape {
   dim3 grid, block;
   size_t smem = 0;
-  int cluster = 1;         // blocks along `cluster_axis` that form a cluster
-  int cluster_axis = 0;
+  dim3 cluster = 1;        // blocks that form a cluster
   bool dependent = false;  // programmatic dependent launch
 };
 
@@ -25,11 +24,11 @@ cudaError_t launch(void (*kernel)(Parameters...), const LaunchShape& shape, cuda
   config.stream = stream;
   std::array<cudaLaunchAttribute, 2> attributes{};
   unsigned count = 0;
-  if (shape.cluster > 1) {
+  if (shape.cluster.x * shape.cluster.y * shape.cluster.z > 1) {
     attributes[count].id = cudaLaunchAttributeClusterDimension;
-    attributes[count].val.clusterDim.x = shape.cluster_axis == 0 ? shape.cluster : 1;
-    attributes[count].val.clusterDim.y = shape.cluster_axis == 1 ? shape.cluster : 1;
-    attributes[count].val.clusterDim.z = shape.cluster_axis == 2 ? shape.cluster : 1;
+    attributes[count].val.clusterDim.x = shape.cluster.x;
+    attributes[count].val.clusterDim.y = shape.cluster.y;
+    attributes[count].val.clusterDim.z = shape.cluster.z;
     ++count;
   }
   if (shape.dependent) {

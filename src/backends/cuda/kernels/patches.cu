@@ -83,7 +83,7 @@ cudaError_t launch_patches(const PatchesArgs& a, cudaStream_t stream, bool depen
   const int64_t units = a.k_padded / (vector ? kRun : 1);
   const auto threads = static_cast<unsigned>(std::min<int64_t>(kMaxThreads, (units + 31) / 32 * 32));
   return launch(vector ? patches<kRun> : patches<1>,
-                {dim3(blocks_of(a.batch * tokens, 1)), dim3(threads), 0, 1, 0, dependent}, stream, a,
+                {dim3(blocks_of(a.batch * tokens, 1)), dim3(threads), 0, 1, dependent}, stream, a,
                 std::max(grid_w, 1), tokens, whole_runs);
 }
 

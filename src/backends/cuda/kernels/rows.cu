@@ -120,17 +120,18 @@ __global__ void __launch_bounds__(kWideThreads) layer_norm_block(const __grid_co
 // 8 lanes a group of 64 columns, wherever the group lies: rows need no bound.
 template <class T, int kCount>
 __global__ void __launch_bounds__(kThreads)
-    row_stats(const T* x, int64_t units, int groups, int columns, float* stats) {
-  static_assert(kStatsColumns == 8 * kRun);
+    row_stats(const T* x, int64_t rows, int groups, int columns, float* stats) {
+  constexpr int kLanes = kStatsColumns / kRun;
   let_next_kernel_start();
   wait_for_previous_kernel();
-  const int lane = threadIdx.x % 8;
+  const int lane = threadIdx.x % kLanes;
+  const int64_t units = rows * groups;
   // All lanes of a warp run every round, as the shuffles need.
-  for (int64_t base = int64_t{blockIdx.x} * (kThreads / 8); base < units;
-       base += int64_t{gridDim.x} * (kThreads / 8)) {
-    const int64_t unit = min(base + threadIdx.x / 8, units - 1);
-    const int64_t row = unit / groups;
-    const int column0 = static_cast<int>(unit % groups) * kStatsColumns,
+  for (int64_t base = int64_t{blockIdx.x} * (kThreads / kLanes); base < units;
+       base += int64_t{gridDim.x} * (kThreads / kLanes)) {
+    const int64_t unit = min(base + threadIdx.x / kLanes, units - 1);
+    const int64_t row = unit / groups, group = unit % groups;
+    const int column0 = static_cast<int>(group) * kStatsColumns,
               count = min(kStatsColumns, columns - column0);
     const T* from = x + row * columns + column0;
     float v[kRun] = {};
@@ -139,23 +140,23 @@ __global__ void __launch_bounds__(kThreads)
     } else {
 #pragma unroll
       for (int j = 0; j < kRun; ++j)
-        if (j * 8 + lane < count) v[j] = to_float(from[j * 8 + lane]);
+        if (j * kLanes + lane < count) v[j] = to_float(from[j * kLanes + lane]);
     }
     float sum = 0, square = 0;
 #pragma unroll
     for (int j = 0; j < kRun; ++j) sum += v[j];
 #pragma unroll
-    for (int o = 4; o > 0; o /= 2) sum += __shfl_xor_sync(~0u, sum, o);
+    for (int o = kLanes / 2; o > 0; o /= 2) sum += __shfl_xor_sync(~0u, sum, o);
     const float mean = sum / static_cast<float>(count);
 #pragma unroll
     for (int j = 0; j < kRun; ++j) {
-      const float d = (kCount == kRun ? lane * kRun : j * 8 + lane) < count ? v[j] - mean : 0.0f;
+      const float d = (kCount == kRun ? lane * kRun : j * kLanes + lane) < count ? v[j] - mean : 0.0f;
       square = fmaf(d, d, square);
     }
 #pragma unroll
-    for (int o = 4; o > 0; o /= 2) square += __shfl_xor_sync(~0u, square, o);
-    if (lane == 0 && base + threadIdx.x / 8 < units)
-      *reinterpret_cast<float2*>(stats + unit * 2) = make_float2(mean, square);
+    for (int o = kLanes / 2; o > 0; o /= 2) square += __shfl_xor_sync(~0u, square, o);
+    if (lane == 0 && base + threadIdx.x / kLanes < units)
+      *reinterpret_cast<float2*>(stats + (group * rows + row) * 2) = make_float2(mean, square);
   }
 }
 
@@ -289,9 +290,9 @@ cudaError_t launch_layer_norm(const LayerNormArgs& a, cudaStream_t stream, bool 
     if (vector && a.columns <= kMaxChunks * kChunk)
       return launch(for_columns(a.columns, layer_norm_warp<T, 1>, layer_norm_warp<T, 2>,
                                 layer_norm_warp<T, 3>, layer_norm_warp<T, 4>, layer_norm_warp<T, 8>),
-                    {dim3(blocks_of(a.rows, kWarps)), dim3(kThreads), 0, 1, 0, dependent}, stream, a);
+                    {dim3(blocks_of(a.rows, kWarps)), dim3(kThreads), 0, 1, dependent}, stream, a);
     return launch(vector ? layer_norm_block<T, kRun> : layer_norm_block<T, 1>,
-                  {dim3(blocks_of(a.rows, 1)), dim3(kWideThreads), 0, 1, 0, dependent}, stream, a);
+                  {dim3(blocks_of(a.rows, 1)), dim3(kWideThreads), 0, 1, dependent}, stream, a);
   });
 }
 
@@ -301,8 +302,8 @@ cudaError_t launch_row_stats(const void* x, Type type, int64_t rows, int columns
   const int groups = (columns + kStatsColumns - 1) / kStatsColumns;
   return with_type(type, [&]<class T>(T*) {
     return launch(columns % kRun == 0 && aligned16(x) ? row_stats<T, kRun> : row_stats<T, 1>,
-                  {dim3(blocks_of(rows * groups, kThreads / 8)), dim3(kThreads), 0, 1, 0, dependent}, stream,
-                  static_cast<const T*>(x), rows * groups, groups, columns, stats);
+                  {dim3(blocks_of(rows * groups, kThreads * kRun / kStatsColumns)), dim3(kThreads), 0, 1, dependent}, stream,
+                  static_cast<const T*>(x), rows, groups, columns, stats);
   });
 }
 
@@ -316,10 +317,10 @@ cudaError_t launch_softmax(const void* x, void* y, Type type, int64_t rows, int 
     if (vector && columns <= kMaxChunks * kChunk)
       return launch(for_columns(columns, softmax_warp<T, 1>, softmax_warp<T, 2>, softmax_warp<T, 3>,
                                 softmax_warp<T, 4>, softmax_warp<T, 8>),
-                    {dim3(blocks_of(rows, kWarps)), dim3(kThreads), 0, 1, 0, dependent}, stream, from, to,
+                    {dim3(blocks_of(rows, kWarps)), dim3(kThreads), 0, 1, dependent}, stream, from, to,
                     rows, columns);
     return launch(vector ? softmax_block<T, kRun> : softmax_block<T, 1>,
-                  {dim3(blocks_of(rows, 1)), dim3(kWideThreads), 0, 1, 0, dependent}, stream, from, to, rows,
+                  {dim3(blocks_of(rows, 1)), dim3(kWideThreads), 0, 1, dependent}, stream, from, to, rows,
                   columns);
   });
 }
@@ -333,7 +334,7 @@ cudaError_t launch_mean(const void* x, void* y, Type type, int64_t outer, int64_
   const int64_t slices = (inner + lanes * (vector ? kRun : 1) - 1) / (lanes * (vector ? kRun : 1));
   return with_type(type, [&]<class T>(T*) {
     return launch(vector ? mean_middle<T, kRun> : mean_middle<T, 1>,
-                  {dim3(blocks_of(outer * slices, 1)), dim3(kWideThreads), 0, 1, 0, dependent}, stream,
+                  {dim3(blocks_of(outer * slices, 1)), dim3(kWideThreads), 0, 1, dependent}, stream,
                   static_cast<const T*>(x), static_cast<T*>(y), outer, count, inner, lanes);
   });
 }

@@ -22,7 +22,7 @@ struct LayerNormArgs {
 };
 cudaError_t launch_layer_norm(const LayerNormArgs& args, cudaStream_t stream, bool dependent);
 
-// (mean, Σ(x − mean)²) of each group of kStatsColumns columns: what GemmArgs::stats reads. stats [rows, ⌈columns/64⌉, 2].
+// (mean, Σ(x − mean)²) of each group of kStatsColumns columns: what GemmArgs::stats reads. stats [⌈columns/64⌉, rows, 2].
 cudaError_t launch_row_stats(const void* x, Type type, int64_t rows, int columns, float* stats, cudaStream_t stream,
                              bool dependent);
 

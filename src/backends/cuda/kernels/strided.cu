@@ -222,7 +222,7 @@ cudaError_t launch_binary(const BinaryArgs& a, cudaStream_t stream, bool depende
   auto* kernel = vector ? (narrow ? binary<kRun, uint32_t> : binary<kRun, int64_t>)
                         : (narrow ? binary<1, uint32_t> : binary<1, int64_t>);
   return launch(
-      kernel, {dim3(blocks_of(w.count, kThreads * (vector ? kRun : 1))), dim3(kThreads), 0, 1, 0, dependent},
+      kernel, {dim3(blocks_of(w.count, kThreads * (vector ? kRun : 1))), dim3(kThreads), 0, 1, dependent},
       stream, a.op, a.a, a.b, a.y, a.type, w);
 }
 
@@ -236,7 +236,7 @@ cudaError_t launch_copy(const CopyArgs& a, cudaStream_t stream, bool dependent) 
   make_dividers(w);
   return with_word(bytes, [&]<class Word>(Word*) {
     return launch(w.count < INT32_MAX ? copy<Word, uint32_t> : copy<Word, int64_t>,
-                  {dim3(blocks_of(w.count, kThreads)), dim3(kThreads), 0, 1, 0, dependent}, stream,
+                  {dim3(blocks_of(w.count, kThreads)), dim3(kThreads), 0, 1, dependent}, stream,
                   static_cast<const Word*>(a.x), static_cast<Word*>(a.y), w);
   });
 }
@@ -249,7 +249,7 @@ cudaError_t launch_gather(const void* x, const int64_t* index, void* y, int64_t 
   while (inner_bytes % bytes != 0 || !multiple(x, bytes) || !multiple(y, bytes)) bytes /= 2;
   return with_word(bytes, [&]<class Word>(Word*) {
     return launch(gather<Word>,
-                  {dim3(blocks_of(outer * count, kThreads / 32)), dim3(kThreads), 0, 1, 0, dependent}, stream,
+                  {dim3(blocks_of(outer * count, kThreads / 32)), dim3(kThreads), 0, 1, dependent}, stream,
                   static_cast<const Word*>(x), index, static_cast<Word*>(y), outer * count, axis_extent,
                   count, inner_bytes / bytes);
   });

@@ -16,8 +16,8 @@ constexpr int type_size(Type t) {
 // Activations that the matrix kernels apply in their epilogue.
 enum class Activation : uint8_t { kNone, kGelu, kGeluTanh, kRelu, kSigmoid, kTanh };
 
-// Row statistics are kept for groups of this many columns: (mean, sum of squared deviations) of each group, so
-// that any tile width can write them and they merge without cancellation (Chan et al. 1979).
+// Row statistics are kept for groups of at least this many columns: (mean, sum of squared deviations) of each group, so
+// that tiles of several widths can write them and they merge without cancellation (Chan et al. 1979).
 constexpr int kStatsColumns = 64;
 
 // D = activation(scale_m·col_scale_n·(A·Bᵀ) + bias_n) + residual, with scale_m = 1/σ of row m of A where `stats`
@@ -28,15 +28,16 @@ struct GemmArgs {
   int64_t m = 0, n = 0, k = 0;
   const float* bias = nullptr;        // [n] or null
   const float* col_scale = nullptr;   // [n] or null: scale of A times scale of B's row
-  const float* stats = nullptr;       // [m, stats_groups, 2] or null
+  const float* stats = nullptr;       // [⌈stats_columns/stats_width⌉, m, 2] or null
   int stats_columns = 0;              // columns of the rows that the statistics describe (= k)
+  int stats_width = kStatsColumns;    // columns of one of their groups
   float epsilon = 0;
   Activation activation = Activation::kNone;
   const void* residual = nullptr;     // [residual_rows, n] of D's type, row m reads m % residual_rows; or null
   int64_t residual_rows = 0;
   void* d = nullptr;                  // [m, n] of type `out`, or null when only d8 is wanted
   Type out = Type::kF16;
-  float* stats_out = nullptr;         // [m, ⌈n/64⌉, 2]: statistics of D's rows as rounded to D's type; or null
+  float* stats_out = nullptr;         // [⌈n/GemmConfig::stats_width()⌉, m, 2]: statistics of D's rows as rounded to D's type; or null
   void* d8 = nullptr;                 // [m, n] of the inputs' 8-bit type: D·d8_scale + d8_zero, rounded and saturated; or null
   float d8_scale = 1, d8_zero = 0;
 };

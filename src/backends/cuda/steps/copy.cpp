@@ -15,7 +15,23 @@ class CopyStep : public Step {
   CopyStep(const Graph& graph, const Node& node)
       : node_(node),
         size_(static_cast<int>(dtype_size(graph.value(node.outputs[0]).dtype))),
+        count_(element_count(*graph.value(node.outputs[0]).shape).value_or(Dim::of(-1))),
         windows_(*cpu::windows_of(graph, node)) {}
+
+  // One window without gaps: the rows of one image, for example.
+  std::optional<int64_t> alias_offset(int64_t batch) const override {
+    if (node_.outputs.size() != 1 || windows_.size() != 1 || windows_[0].from != node_.input(0)) return std::nullopt;
+    const cpu::Window& w = windows_[0];
+    int64_t dense = 1;
+    for (size_t i = w.extents.size(); i-- > 0;) {
+      const int64_t extent = w.extents[i].at(batch);
+      if (extent == 1) continue;
+      if (w.from_strides[i].at(batch) != dense || w.to_strides[i].at(batch) != dense) return std::nullopt;
+      dense *= extent;
+    }
+    const int64_t offset = w.from_offset.at(batch) * size_;
+    return dense == count_.at(batch) && offset % kOperandAlignment == 0 ? std::optional(offset) : std::nullopt;
+  }
 
   Result<std::unique_ptr<Launch>> bind(const Binding& b) const override {
     std::vector<CopyArgs> copies;
@@ -45,6 +61,7 @@ class CopyStep : public Step {
  private:
   const Node& node_;
   int size_;
+  Dim count_;
   std::vector<cpu::Window> windows_;
 };
 

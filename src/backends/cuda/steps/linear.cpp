@@ -39,13 +39,14 @@ class LinearStep : public Step {
     p.args.bias = b.data<float>(node_.input(kBias));
     p.args.residual = b.data(node_.input(kResidual));
     p.args.stats = b.data<float>(node_.input(kStats));
+    if (p.args.stats) p.args.stats_width = b.stats_widths[static_cast<size_t>(node_.input(kStats))];
     p.args.col_scale = b.data<float>(node_.input(kColScale));
     p.args.d = b.data(output(node_, 0));
     p.args.stats_out = b.data<float>(output(node_, 1));
     p.args.d8 = b.data(output(node_, 2));
     std::string config = node_.text("kernel", "") == "cublaslt" ? kLtPrefix + std::string("0") : "";
     if (const std::string tuned = tactic_of(node_, b.batch); !tuned.empty()) config = tuned;
-    return bind_product(p, config, b, layer_text(node_));
+    return bind_product(p, config, b, layer_text(node_), output(node_, 1));
   }
 
  private:

@@ -79,7 +79,8 @@ class PatchEmbedStep : public Step {
     rest.scratch = b.scratch + align(p.args.m * p.args.k * type_size(p.type));
     std::string config = node_.text("product", "") == "cublaslt" ? kLtPrefix + std::string("0") : "";
     if (const std::string tuned = tactic_of(node_, b.batch); !tuned.empty()) config = tuned;
-    VTL_ASSIGN(auto product, bind_product(p, config, rest, layer_text(node_)));
+    VTL_ASSIGN(auto product, bind_product(p, config, rest, layer_text(node_),
+                                            node_.outputs.size() > 1 ? node_.outputs[1] : kNoValue));
     return std::unique_ptr<Launch>(
         std::make_unique<PatchLaunch>(patches, std::move(product), layer_text(node_)));
   }
