@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+
 #include "backends/cpu/quantize.h"
 #include "backends/cpu/steps/steps.h"
 
@@ -25,7 +27,7 @@ class AttentionStep : public Step {
     args_.dv = node.integer("v_head_dim", args_.d);
     args_.sq = sq_;
     args_.sk = sk_;
-    args_.scale = node.real("scale", 1);
+    args_.scale = node.real("scale", 1 / std::sqrt(static_cast<float>(args_.d)));
     args_.q_row = extent(graph, q_, 2).fixed;
     args_.k_row = extent(graph, k_, 2).fixed;
     args_.v_row = extent(graph, v_, 2).fixed;
