@@ -58,6 +58,8 @@ __global__ void __launch_bounds__(384, 1)
   using Acc = typename Product::Accumulator;
   constexpr bool kScaled = sizeof(In) == 1;
   constexpr bool kAdds = kEpilogue == Epilogue::kResidual || kEpilogue == Epilogue::kTable;
+  // A LayerNorm may be folded into the product; that of integers is a kernel of its own.
+  constexpr bool kScalesRows = !kAdds && !std::is_same_v<In, int8_t>;
   constexpr int kPartColumns = kBytes ? 64 : 32, kParts = kN / kPartColumns;
   constexpr int kStatsParts = kN % 64 == 0 ? 2 : 3;  // parts of a group of columns whose statistics are taken together
   static_assert(!(kBytes && kAdds) && kN % kPartColumns == 0);
@@ -114,7 +116,7 @@ __global__ void __launch_bounds__(384, 1)
   auto bias_of = [&](int consumer) { return reinterpret_cast<float*>(vectors + consumer * S::kVectors); };
 
   if (warpgroup == 0) {
-    registers_down<56>();
+    registers_down<kScalesRows ? 56 : 24>();
     if (threadIdx.x == 0) {
       auto load_b = [&](int s, int step, int n0) {
         barrier_expect(full + s, S::kABytes + S::kBBytes);
@@ -150,7 +152,7 @@ __global__ void __launch_bounds__(384, 1)
           bias[i] = g.bias && n0 + i < g.n ? g.bias[n0 + i] : 0;
           if constexpr (kScaled) bias[kN + i] = g.col_scale && n0 + i < g.n ? g.col_scale[n0 + i] : 1;
         }
-        if (!kAdds && g.stats) {
+        if (kScalesRows && g.stats) {
           if (turn == 0) wait_for_previous_kernel();
           float* const rows = bias + (kScaled ? 2 : 1) * kN;
           for (int i = helper; i < S::kM; i += 96) {
@@ -169,7 +171,7 @@ __global__ void __launch_bounds__(384, 1)
     return;
   }
 
-  registers_up<224>();
+  registers_up<kScalesRows ? 224 : 240>();
   const int consumer = warpgroup - 1;
   const int thread = threadIdx.x % 128, lane = thread % 32, warp = thread / 32;
   const bool leader = thread == 0;
@@ -231,7 +233,7 @@ __global__ void __launch_bounds__(384, 1)
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int r = i / 2 * 64 + warp * 16 + i % 2 * 8 + lane / 4;
-      row_scale[i] = !kAdds && g.stats ? rows[r] : 1.0f;
+      row_scale[i] = kScalesRows && g.stats ? rows[r] : 1.0f;
       if constexpr (kEpilogue == Epilogue::kTable)
         table_row[i] = static_cast<uint32_t>(m0 + r) % static_cast<uint32_t>(g.residual_rows) * static_cast<uint32_t>(g.n);
     }
@@ -276,8 +278,8 @@ __global__ void __launch_bounds__(384, 1)
               v[k].x *= factor[k / 2].x;
               v[k].y *= factor[k / 2].y;
             }
-            v[k].x = kAdds ? v[k].x + shift[k / 2].x : fmaf(v[k].x, row_scale[h * 2 + k % 2], shift[k / 2].x);
-            v[k].y = kAdds ? v[k].y + shift[k / 2].y : fmaf(v[k].y, row_scale[h * 2 + k % 2], shift[k / 2].y);
+            v[k].x = !kScalesRows ? v[k].x + shift[k / 2].x : fmaf(v[k].x, row_scale[h * 2 + k % 2], shift[k / 2].x);
+            v[k].y = !kScalesRows ? v[k].y + shift[k / 2].y : fmaf(v[k].y, row_scale[h * 2 + k % 2], shift[k / 2].y);
           }
           if constexpr (kEpilogue == Epilogue::kGelu)
 #pragma unroll

@@ -20,7 +20,8 @@ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 Type out_type(Type type) { return type == Type::kBF16 ? Type::kBF16 : Type::kF16; }
 
 // The epilogues that the ping-pong kernel is compiled for.
-bool fits_pingpong(const GemmArgs& args) {
+bool fits_pingpong(Type type, const GemmArgs& args) {
+  if (args.stats && type == Type::kS8) return false;
   if (args.activation != Activation::kNone && (args.residual || args.stats_out)) return false;
   if (args.residual && args.stats) return false;
   if (args.stats_out && !args.residual) return false;
@@ -70,7 +71,7 @@ std::vector<GemmConfig> gemm_candidates(Type type, const GemmArgs& args, int mul
   };
   std::vector<Rated> rated;
   const int64_t steps = ceil_div(args.k * type_size(type), 128);
-  if (fits_pingpong(args) && args.m > 64)
+  if (fits_pingpong(type, args) && args.m > 64)
     for (int columns : kTileColumns)
       for (bool cluster : {true, false}) {
         const int64_t tiles_n = ceil_div(args.n, columns);
@@ -108,7 +109,7 @@ std::vector<GemmConfig> gemm_candidates(Type type, const GemmArgs& args, int mul
 
 cudaError_t plan_gemm(Type type, const GemmArgs& args, const GemmConfig& config, int multiprocessors, GemmPlan* plan) {
   if (!refuse_gemm(type, args).empty()) return cudaErrorInvalidValue;
-  if (config.columns && !(fits_pingpong(args) && fits_tile(args, config.columns))) return cudaErrorInvalidValue;
+  if (config.columns && !(fits_pingpong(type, args) && fits_tile(args, config.columns))) return cudaErrorInvalidValue;
   GemmPlan p;
   p.config = config;
   p.args = args;
