@@ -13,6 +13,7 @@
 #include "backends/cuda/lt.h"
 #include "backends/cuda/precision.h"
 #include "graph/graph.h"
+#include "graph/rows.h"
 
 namespace vitrail::cuda {
 
@@ -85,17 +86,6 @@ std::unique_ptr<Launch> kernel_launch(std::string where, Function function) {
 
 inline std::string layer_text(const Node& node) { return "layer '" + node.name + "'"; }
 
-// Extent `axis` (negative counts from the end) of a value of known shape.
-inline Dim extent(const Graph& graph, ValueId id, int axis) {
-  const SymShape& s = *graph.value(id).shape;
-  return s[static_cast<size_t>(axis < 0 ? axis + static_cast<int>(s.size()) : axis)];
-}
-// Product of all extents but the last: the rows of a value seen as a matrix. Nothing when not affine in the
-// batch.
-inline std::optional<Dim> rows_of(const Graph& graph, ValueId id) {
-  const SymShape& shape = *graph.value(id).shape;
-  return element_count(SymShape(shape.begin(), shape.end() - (shape.empty() ? 0 : 1)));
-}
 // Of a value that a kernel reads or writes; E4M3 only where the node's attribute says so.
 inline Type type_of(const Graph& graph, ValueId id) {
   return type_of(graph.value(id).dtype).value_or(Type::kF32);
