@@ -3,6 +3,7 @@
 // load time and, for each batch size of a context, a Launch with all pointers and shapes fixed.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -20,9 +21,11 @@ namespace vitrail::cuda {
 // Of TMA's and cuBLASLt's operands in bytes, with room to spare.
 inline constexpr int64_t kOperandAlignment = 256;
 
+class Step;
+
 // Where the values of one batch size are.
 struct Binding {
-  int64_t batch = 0;
+  int64_t batch = 0, max_batch = 0;
   std::span<std::byte* const> buffers;  // by ValueId; null for what is not computed
   std::byte* scratch = nullptr;         // at least the step's scratch_bytes()
   std::byte* workspace = nullptr;       // of cuBLASLt
@@ -31,6 +34,8 @@ struct Binding {
   const Lt* lt = nullptr;  // null where no step needs it
   // By ValueId, for the statistics of rows: columns of a group, as the product that makes them has chosen (kernels/types.h).
   std::span<int> stats_widths;
+  // What a step's launches of all batch sizes of one context have in common.
+  std::map<const Step*, std::shared_ptr<void>>* shared = nullptr;
   int* non_finite = nullptr;  // in memory that the host reads too: a step found NaN or infinity in a graph input
 
   template <class T = void>
