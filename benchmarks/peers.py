@@ -223,22 +223,36 @@ def markdown(runs, args, size) -> str:
     return "\n".join(rows) + "\n"
 
 
-def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def argument_parser(doc, peers, *, devices, batch, burst_seconds, timm=""):
+    """What both devices' comparisons take; peers_cuda.py adds its own."""
+    def names(text):
+        return [name for name in text.split(",") if name]
+
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=pathlib.Path)
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--device", choices=devices, default=devices[0])
     parser.add_argument("--vitrail", default="build/bin/vitrail")
-    parser.add_argument("--batch", default="1,8,32")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--batch", default=batch)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--burst-seconds", type=float, default=1.0)
-    parser.add_argument("--peers", default=",".join(PEERS), type=lambda s: [p for p in s.split(",") if p])
-    parser.add_argument("--timm", default="")
+    parser.add_argument("--burst-seconds", type=float, default=burst_seconds)
+    parser.add_argument("--peers", default=",".join(peers), type=names)
+    parser.add_argument("--timm", default=timm)
     parser.add_argument("--title", default="")
     parser.add_argument("--json", type=pathlib.Path)
     parser.add_argument("--markdown", type=pathlib.Path)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--shape", type=int, nargs="*", help=argparse.SUPPRESS)
+    return parser
+
+
+def check_peers(args, known) -> None:
+    if unknown := set(args.peers) - set(known):
+        sys.exit(f"unknown peers {sorted(unknown)}; known: {', '.join(known)}")
+
+
+def arguments():
+    parser = argument_parser(__doc__, PEERS, devices=["cpu", "cuda"], batch="1,8,32", burst_seconds=1.0)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
     return parser.parse_args()
 
 
@@ -251,9 +265,7 @@ def main() -> int:
     if args.worker:
         worker(args)
         return 0
-    unknown = set(args.peers) - set(PEERS)
-    if unknown:
-        sys.exit(f"unknown peers {sorted(unknown)}; known: {', '.join(PEERS)}")
+    check_peers(args, PEERS)
     if "pytorch" in args.peers and not args.timm:
         print("pytorch left out: it needs --timm NAME", file=sys.stderr)
         args.peers.remove("pytorch")

@@ -19,7 +19,6 @@ application sees it. Compute: CUDA events around the network alone. Both are med
 medians of the bursts' ratios, because the turns see the same clocks. Memory: what the process holds on the device as
 nvidia-smi counts it, less a process that has only a CUDA context; for PyTorch also torch.cuda.max_memory_allocated.
 """
-import argparse
 import json
 import os
 import pathlib
@@ -420,24 +419,12 @@ def markdown(runs, args, gpu, seconds) -> str:
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=pathlib.Path)
-    parser.add_argument("--device", choices=["cuda"], default="cuda")
-    parser.add_argument("--vitrail", default="build/bin/vitrail")
-    parser.add_argument("--batch", default="1,8,32,64,128")
+    parser = common.argument_parser(__doc__, PEERS, devices=["cuda"], batch="1,8,32,64,128", burst_seconds=0.5,
+                                    timm="vit_base_patch16_224")
     parser.add_argument("--precisions", default="fp32,tf32,fp16,fp8", type=lambda s: [p for p in s.split(",") if p])
-    parser.add_argument("--peers", default=",".join(PEERS), type=lambda s: [p for p in s.split(",") if p])
     parser.add_argument("--no-compile", action="store_true", help="without torch.compile, which takes minutes")
     parser.add_argument("--input", choices=["float32", "uint8"], default="float32", help="of Vitrail's engines")
     parser.add_argument("--calibrate", default="", help="folder of images for Vitrail's fp8")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--burst-seconds", type=float, default=0.5)
-    parser.add_argument("--timm", default="vit_base_patch16_224")
-    parser.add_argument("--title", default="")
-    parser.add_argument("--json", type=pathlib.Path)
-    parser.add_argument("--markdown", type=pathlib.Path)
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    parser.add_argument("--shape", type=int, nargs="*", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -446,9 +433,7 @@ def main() -> int:
     if args.worker:
         worker(args)
         return 0
-    unknown = set(args.peers) - set(PEERS)
-    if unknown:
-        sys.exit(f"unknown peers {sorted(unknown)}; known: {', '.join(PEERS)}")
+    common.check_peers(args, PEERS)
     if args.no_compile:
         args.peers = [p for p in args.peers if not p.startswith("compile")]
     if not args.model.exists():

@@ -121,6 +121,7 @@ Status run_bench(const BenchSubject& subject, const BenchOptions& options, Bench
       subject.label.empty() ? fmt::format("{} ({})", subject.precision, subject.backend) : subject.label;
   report.runner = subject.runner;
   report.machine = this_machine();
+  report.machine.gpu = subject.gpu;
   report.timestamp = utc_timestamp();
   report.peak_gflops = options.peak_gflops;
   report.warm_up = options.warm_up;

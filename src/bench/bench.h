@@ -30,6 +30,7 @@ struct BenchSubject {
   // device context while `prepare`'s last configuration is there. Both may be empty.
   std::function<std::optional<DeviceTimes>(int stream)> device_times;
   std::function<int64_t()> device_bytes;
+  std::optional<DeviceInfo> gpu;
   std::vector<LayerReport> layers;  // FLOPs and names; empty when not known
 
   std::string model, engine_hash, backend, precision, isa;

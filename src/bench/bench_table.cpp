@@ -13,6 +13,13 @@ namespace {
 std::string ms(double microseconds) { return fmt::format("{:.3f}", microseconds / 1e3); }
 std::string mib(int64_t bytes) { return fmt::format("{:.1f}", static_cast<double>(bytes) / (1 << 20)); }
 
+std::string gpu_text(const DeviceInfo& gpu) {
+  std::string text = gpu.name;
+  if (!gpu.driver.empty()) text += ", driver " + gpu.driver;
+  if (!gpu.runtime_cuda.empty()) text += ", CUDA " + gpu.runtime_cuda;
+  return text;
+}
+
 }  // namespace
 
 std::string to_table(const BenchReport& report) {
@@ -53,9 +60,9 @@ std::string to_table(const BenchReport& report) {
   if (!report.results.empty()) {
     const BenchResult& r = report.results.front();
     out = fmt::format("{} · {} · {} stream{} × {} thread{}\n", report.label,
-                      !report.isa.empty() ? report.isa
-                      : times             ? "device"
-                                          : "isa unknown",
+                      report.machine.gpu    ? gpu_text(*report.machine.gpu)
+                      : !report.isa.empty() ? report.isa
+                                            : "isa unknown",
                       r.streams, r.streams == 1 ? "" : "s", r.threads, r.threads == 1 ? "" : "s");
   }
   out += table.str();

@@ -64,6 +64,7 @@ Status measure_engine(const std::string& engine_path, MeasureOptions options, Be
   subject.backend = info.backend;
   subject.precision = info.precision;
   subject.isa = opened.isa;
+  subject.gpu = opened.program->device_info();
   subject.runner = fmt::format("vitrail {}", version());
   subject.planned_bytes = [&](int64_t batch) {
     const auto plan = opened.program->plan(batch, options.bench.threads);

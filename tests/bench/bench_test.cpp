@@ -209,6 +209,7 @@ TEST_F(Bench, OnAHostTheFiguresOfADeviceAreNull) {
   const auto json = to_json(report)["results"][0];
   EXPECT_TRUE(json["device"].is_null());
   EXPECT_TRUE(json["device_bytes"].is_null());
+  EXPECT_TRUE(to_json(report)["machine"]["gpu"].is_null());
   EXPECT_THAT(to_table(report), Not(HasSubstr("GPU")));
   EXPECT_THAT(summary_lines(report.results[0]), Not(HasSubstr("H2D")));
 }
@@ -220,6 +221,7 @@ TEST_F(Bench, DeviceTimesBecomeFiguresRowsAndSummaryLines) {
     return std::optional(DeviceTimes{500 * images, 1250 * images, 250 * images});
   };
   subject.device_bytes = [] { return int64_t{3} << 20; };
+  subject.gpu = DeviceInfo{"NVIDIA H100", "9.0", "580.1", "13.1", "13.0", 132, int64_t{80} << 30};
   ASSERT_TRUE(run_bench(subject, options, report).ok());
   const BenchResult& r = report.results[1];
   ASSERT_TRUE(r.device);
@@ -237,7 +239,14 @@ TEST_F(Bench, DeviceTimesBecomeFiguresRowsAndSummaryLines) {
   EXPECT_EQ(row["d2hMs"], 1.0);
   EXPECT_EQ(row["endComputeMs"], row["startD2hMs"]);
   EXPECT_DOUBLE_EQ(row["endComputeMs"].get<double>() - row["startComputeMs"].get<double>(), 5.0);
+  const auto gpu = to_json(report)["machine"]["gpu"];
+  EXPECT_EQ(gpu["name"], "NVIDIA H100");
+  EXPECT_EQ(gpu["driver"], "580.1");
+  EXPECT_EQ(gpu["driver_cuda"], "13.1");
+  EXPECT_EQ(gpu["runtime_cuda"], "13.0");
+  EXPECT_EQ(gpu["memory_mib"], 80 << 10);
   const std::string table = to_table(report);
+  EXPECT_THAT(table, HasSubstr(" · NVIDIA H100, driver 580.1, CUDA 13.0 · "));
   EXPECT_THAT(table, HasSubstr("GPU compute ms"));
   EXPECT_THAT(table, HasSubstr("800.0"));
   EXPECT_THAT(table, HasSubstr("device MiB"));

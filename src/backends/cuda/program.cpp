@@ -2,6 +2,8 @@
 #include "backends/cuda/program.h"
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 #include <map>
 
 #include "backends/cuda/context.h"
@@ -172,6 +174,19 @@ bool CudaProgram::steps_check_inputs() const {
       if (steps_[i] && steps_[i]->checks_input() && graph_->nodes[i].input(0) == id) return true;
     return dtype_size(graph_->value(id).dtype) == 1;
   });
+}
+
+std::optional<DeviceInfo> CudaProgram::device_info() const {
+  DeviceInfo info;
+  info.name = device_.name;
+  info.compute_capability = fmt::format("{}.{}", device_.cc / 10, device_.cc % 10);
+  std::ifstream file("/proc/driver/nvidia/version");
+  info.driver = driver_version({std::istreambuf_iterator<char>(file), {}});
+  info.driver_cuda = version_text(device_.driver);
+  info.runtime_cuda = version_text(device_.runtime);
+  info.multiprocessors = device_.multiprocessors;
+  info.memory_bytes = static_cast<int64_t>(device_.memory);
+  return info;
 }
 
 std::shared_ptr<void> CudaProgram::allocate_host(size_t bytes) const {

@@ -23,6 +23,7 @@ class CudaProgram : public Program, public std::enable_shared_from_this<CudaProg
   Result<std::unique_ptr<Context>> create_context(const ContextOptions& options) const override;
   std::shared_ptr<void> allocate_host(size_t bytes) const override;
   int64_t device_bytes() const override { return device_bytes_; }
+  std::optional<DeviceInfo> device_info() const override;
 
   // What contexts need.
   struct Root {
