@@ -33,7 +33,12 @@ Status time_layers(const BenchSubject& subject, const BenchSubject::Run& run, co
     if (i > 0 && seconds_since(start, options.clock) >= max_seconds) break;
     VTL_TRY(run(0, &timer));
   }
-  result.layers = timer.summarize(subject.layers, result.batch);
+  std::vector<double> bytes, library_us;
+  if (subject.layer_bytes) bytes = subject.layer_bytes(result.batch);
+  if (subject.library_us) {
+    VTL_ASSIGN(library_us, subject.library_us(result.batch));
+  }
+  result.layers = timer.summarize(subject.layers, result.batch, bytes, library_us);
   return Status();
 }
 

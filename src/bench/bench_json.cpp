@@ -35,10 +35,16 @@ Json machine_json(const Machine& m) {
 }
 
 Json layer_json(const LayerTime& l) {
-  return {{"name", l.name},           {"op", l.op},
-          {"stage", l.stage},         {"kernel", l.kernel},
-          {"precision", l.precision}, {"median_us", l.median_us},
-          {"share", l.share},         {"gflops", l.gflops}};
+  return {{"name", l.name},
+          {"op", l.op},
+          {"stage", l.stage},
+          {"kernel", l.kernel},
+          {"precision", l.precision},
+          {"median_us", l.median_us},
+          {"share", l.share},
+          {"gflops", l.gflops},
+          {"gbytes_per_second", l.gbytes_per_second},
+          {"of_library", l.of_library}};
 }
 
 Json times_json(const Statistics& s) {

@@ -74,6 +74,14 @@ int64_t activation_bytes(const Graph& graph, const Node& node, int64_t batch) {
   return static_cast<int64_t>(bytes);
 }
 
+double traffic_bytes(const Graph& graph, const Node& node, int64_t batch) {
+  double bytes = static_cast<double>(activation_bytes(graph, node, batch));
+  for (ValueId id : node.inputs)
+    if (id != kNoValue)
+      bytes += count(graph, id, batch) * static_cast<double>(dtype_size(graph.value(id).dtype));
+  return bytes;
+}
+
 int64_t parameter_count(const Graph& graph) {
   std::set<ValueId> seen;
   int64_t n = 0;

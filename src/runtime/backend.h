@@ -80,8 +80,8 @@ class Context {
   // has checked their types and shapes.
   virtual Status run(int64_t batch, std::span<const TensorView> inputs,
                      std::span<const MutableTensorView> outputs, Observer* observer) = 0;
-  // Whether runs look for NaN and infinity in the inputs themselves, so that nobody else needs to read them all;
-  // then what the last run found.
+  // Whether runs look for NaN and infinity in the inputs themselves, so that nobody else needs to read them
+  // all; then what the last run found.
   virtual bool checks_inputs() const { return false; }
   virtual bool found_non_finite() const { return false; }
   // Of the last run; nothing where the backend has no device.
@@ -104,6 +104,9 @@ class Program {
   virtual int64_t device_bytes() const { return 0; }
   // Nothing where it runs on the host.
   virtual std::optional<DeviceInfo> device_info() const { return {}; }
+  // By node, microseconds that the device vendor's library takes for the bare matrix product of the layer (no
+  // epilogue), measured now; 0 for other layers. Empty where there is no such library.
+  virtual Result<std::vector<double>> library_us(int64_t /*batch*/) const { return std::vector<double>(); }
 };
 
 struct CompileOptions {
@@ -114,7 +117,7 @@ struct CompileOptions {
   std::string timing_cache;              // file of kernel timings; empty for the user's own cache
 };
 struct LoadOptions {
-  std::string isa;  // "scalar", "avx2", "avx512"; empty for the best that this machine has
+  std::string isa;         // "scalar", "avx2", "avx512"; empty for the best that this machine has
   bool plan_only = false;  // nothing but plan() will be asked: weights need not be brought anywhere
 };
 

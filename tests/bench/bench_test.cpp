@@ -90,9 +90,29 @@ TEST_F(Bench, LayersAreTimedInAPassOfTheirOwn) {
   EXPECT_EQ(r.layers[0].name, "qkv");
   EXPECT_DOUBLE_EQ(r.layers[0].median_us, 6000);
   EXPECT_DOUBLE_EQ(r.layers[0].share, 0.75);
-  EXPECT_DOUBLE_EQ(r.layers[0].gflops, 2000);  // 3 GFLOP × 4 images in 6 ms
+  EXPECT_DOUBLE_EQ(r.layers[0].gflops, 2000);   // 3 GFLOP × 4 images in 6 ms
+  EXPECT_EQ(r.layers[0].gbytes_per_second, 0);  // nobody said how many bytes
   EXPECT_THAT(layer_table(r), HasSubstr("qkv"));
+  EXPECT_THAT(layer_table(r), Not(HasSubstr("cuBLAS")));
   EXPECT_THAT(layer_table(r, 1), HasSubstr("and 1 more"));
+}
+
+TEST_F(Bench, LayersAreHeldAgainstTheirBytesAndTheVendorsLibrary) {
+  options.layers = true;
+  subject.layer_bytes = [](int64_t batch) {
+    return std::vector<double>{3e6 * static_cast<double>(batch), 0};
+  };
+  subject.library_us = [](int64_t) -> Result<std::vector<double>> { return std::vector<double>{4500, 0}; };
+  ASSERT_TRUE(run_bench(subject, options, report).ok());
+  const BenchResult& r = report.results[1];
+  ASSERT_EQ(r.layers.size(), 2u);
+  EXPECT_DOUBLE_EQ(r.layers[0].gbytes_per_second, 2);  // 12 MB in 6 ms
+  EXPECT_DOUBLE_EQ(r.layers[0].of_library, 0.75);
+  EXPECT_EQ(r.layers[1].of_library, 0);
+  EXPECT_THAT(layer_table(r), HasSubstr("75 %"));
+  EXPECT_THAT(layer_table(r), HasSubstr("of cuBLAS"));
+  subject.library_us = [](int64_t) -> Result<std::vector<double>> { return unavailable("no memory"); };
+  EXPECT_FALSE(run_bench(subject, options, report).ok());
 }
 
 TEST_F(Bench, TheTimeLimitIsForTheWholeRunAndSaid) {

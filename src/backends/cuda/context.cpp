@@ -228,7 +228,8 @@ Status CudaContext::add_times(const Marks& m) {
 
 bool CudaContext::is_pinned(const void* data) {
   cudaPointerAttributes attributes{};
-  if (cudaPointerGetAttributes(&attributes, data) == cudaSuccess) return attributes.type == cudaMemoryTypeHost;
+  if (cudaPointerGetAttributes(&attributes, data) == cudaSuccess)
+    return attributes.type == cudaMemoryTypeHost;
   (void)cudaGetLastError();
   return false;
 }
@@ -242,11 +243,13 @@ Status CudaContext::run(int64_t batch, std::span<const TensorView> inputs,
   for (size_t i = 0; i < inputs_.size(); ++i) {
     Port& port = inputs_[i];
     // Only read from, so dropping the const is safe.
-    port.host = is_pinned(inputs[i].data) ? static_cast<std::byte*>(const_cast<void*>(inputs[i].data)) : port.pinned;
+    port.host =
+        is_pinned(inputs[i].data) ? static_cast<std::byte*>(const_cast<void*>(inputs[i].data)) : port.pinned;
     if (port.host == port.pinned) std::memcpy(port.pinned, inputs[i].data, inputs[i].bytes());
   }
   for (size_t i = 0; i < outputs_.size(); ++i)
-    outputs_[i].host = is_pinned(outputs[i].data) ? static_cast<std::byte*>(outputs[i].data) : outputs_[i].pinned;
+    outputs_[i].host =
+        is_pinned(outputs[i].data) ? static_cast<std::byte*>(outputs[i].data) : outputs_[i].pinned;
   int64_t first = 0;
   for (size_t i = 0; i < runs.size(); ++i) {
     const int64_t rows = std::min(runs[i], batch - first);

@@ -53,8 +53,8 @@ Status cuda_status(cudaError_t error, const std::string& where) {
     case cudaErrorStubLibrary:
     case cudaErrorSystemNotReady:
     case cudaErrorSystemDriverMismatch:
-      return unavailable("{}: no NVIDIA driver, or one older than CUDA {} needs ({})",
-                         where, version_text(CUDART_VERSION), text);
+      return unavailable("{}: no NVIDIA driver, or one older than CUDA {} needs ({})", where,
+                         version_text(CUDART_VERSION), text);
     case cudaErrorNoKernelImageForDevice:
     case cudaErrorUnsupportedPtxVersion:
       return unavailable(

@@ -16,7 +16,9 @@
 namespace vitrail::cuda {
 namespace {
 
-int64_t align(int64_t bytes) { return (bytes + kOperandAlignment - 1) / kOperandAlignment * kOperandAlignment; }
+int64_t align(int64_t bytes) {
+  return (bytes + kOperandAlignment - 1) / kOperandAlignment * kOperandAlignment;
+}
 
 }  // namespace
 
@@ -69,7 +71,8 @@ void CudaProgram::find_roots() {
       roots_[static_cast<size_t>(node.outputs[0])] = roots_[static_cast<size_t>(node.input(0))];
   // A copy for the outside must be made.
   std::vector<bool> leaves(roots_.size());
-  for (ValueId id : graph_->outputs) leaves[static_cast<size_t>(roots_[static_cast<size_t>(id)].value)] = true;
+  for (ValueId id : graph_->outputs)
+    leaves[static_cast<size_t>(roots_[static_cast<size_t>(id)].value)] = true;
   for (size_t n = 0; n < steps_.size(); ++n) {
     const Node& node = graph_->nodes[n];
     if (!steps_[n] || !steps_[n]->alias_offset(1) || leaves[static_cast<size_t>(node.outputs[0])]) continue;
@@ -79,7 +82,8 @@ void CudaProgram::find_roots() {
 }
 
 bool CudaProgram::is_alias(size_t node, int64_t batch) const {
-  return steps_[node] && graph_->nodes[node].outputs[0] != kNoValue && roots_[static_cast<size_t>(graph_->nodes[node].outputs[0])].may_alias != kNoValue &&
+  return steps_[node] && graph_->nodes[node].outputs[0] != kNoValue &&
+         roots_[static_cast<size_t>(graph_->nodes[node].outputs[0])].may_alias != kNoValue &&
          steps_[node]->alias_offset(batch);
 }
 
@@ -152,8 +156,7 @@ Result<MemoryPlan> CudaProgram::plan(int64_t batch, int) const {
       for (size_t i = 0; i < node.outputs.size(); ++i)
         if (node.outputs[i] != kNoValue && !(i == 0 && node.integer("only_q", 0)))
           request(node.outputs[i], at);
-    for (ValueId id : node.inputs)
-      read(id, at);
+    for (ValueId id : node.inputs) read(id, at);
   }
   for (ValueId id : graph_->outputs) read(id, static_cast<int>(graph_->nodes.size()));
   std::vector<BufferRequest> list;

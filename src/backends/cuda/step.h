@@ -32,11 +32,13 @@ struct Binding {
   size_t workspace_bytes = 0;
   const Device* device = nullptr;
   const Lt* lt = nullptr;  // null where no step needs it
-  // By ValueId, for the statistics of rows: columns of a group, as the product that makes them has chosen (kernels/types.h).
+  // By ValueId, for the statistics of rows: columns of a group, as the product that makes them has chosen
+  // (kernels/types.h).
   std::span<int> stats_widths;
   // What a step's launches of all batch sizes of one context have in common.
   std::map<const Step*, std::shared_ptr<void>>* shared = nullptr;
-  int* non_finite = nullptr;  // in memory that the host reads too: a step found NaN or infinity in a graph input
+  int* non_finite =
+      nullptr;  // in memory that the host reads too: a step found NaN or infinity in a graph input
 
   template <class T = void>
   T* data(ValueId id) const {
@@ -61,8 +63,8 @@ class Step {
   virtual bool needs_lt() const { return false; }
   // Whether it sets Binding::non_finite for its first input, all of which it reads.
   virtual bool checks_input() const { return false; }
-  // Bytes into its input at which the output lies as it is, so that nothing needs to be launched at this batch size.
-  // One that has them at any has them at batch 1.
+  // Bytes into its input at which the output lies as it is, so that nothing needs to be launched at this
+  // batch size. One that has them at any has them at batch 1.
   virtual std::optional<int64_t> alias_offset(int64_t /*batch*/) const { return std::nullopt; }
   // Runs on the host between copies: cannot be part of a CUDA graph.
   virtual bool on_host() const { return false; }
