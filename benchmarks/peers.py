@@ -35,13 +35,13 @@ def timm_model(spec: str):
     return timm.create_model(name, pretrained=False, **{k: int(v) for k, v in options.items()}).eval()
 
 
-def export(spec: str, path: pathlib.Path) -> None:
+def export(spec: str, path: pathlib.Path, opset: int = 17) -> None:
     import torch
 
     model = timm_model(spec)
     size = model.patch_embed.img_size if hasattr(model, "patch_embed") else (224, 224)
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.onnx.export(model, (torch.zeros(2, 3, *size),), str(path), dynamo=False, opset_version=17, input_names=["input"],
+    torch.onnx.export(model, (torch.zeros(2, 3, *size),), str(path), dynamo=False, opset_version=opset, input_names=["input"],
                       output_names=["logits"], dynamic_axes={"input": {0: "batch"}, "logits": {0: "batch"}})
 
 
