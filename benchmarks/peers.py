@@ -2,7 +2,7 @@
 """Vitrail beside its peers on one ONNX model: one run, the same threads, interleaved.
 
     peers.py MODEL.onnx --vitrail build/bin/vitrail [--batch 1,8,32] [--threads 2] [--rounds 7]
-             [--peers onnxruntime,openvino,pytorch] [--timm NAME[:key=value,…]] [--json F] [--markdown F]
+             [--peers onnxruntime,openvino,pytorch] [--timm NAME[:key=value,…]] [--quantize] [--json F] [--markdown F]
     peers.py MODEL.onnx --device cuda …     on a GPU: peers_cuda.py, which says what it takes
 
 Every program is a process of its own for every batch size; they take turns in short bursts, so that a machine that
@@ -39,13 +39,13 @@ def timm_model(spec: str):
     return timm.create_model(name, pretrained=False, **{k: int(v) for k, v in options.items()}).eval()
 
 
-def export(spec: str, path: pathlib.Path) -> None:
+def export(spec: str, path: pathlib.Path, opset: int = 17) -> None:
     import torch
 
     model = timm_model(spec)
     size = model.patch_embed.img_size if hasattr(model, "patch_embed") else (224, 224)
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.onnx.export(model, (torch.zeros(2, 3, *size),), str(path), dynamo=False, opset_version=17, input_names=["input"],
+    torch.onnx.export(model, (torch.zeros(2, 3, *size),), str(path), dynamo=False, opset_version=opset, input_names=["input"],
                       output_names=["logits"], dynamic_axes={"input": {0: "batch"}, "logits": {0: "batch"}})
 
 
@@ -259,23 +259,37 @@ def markdown(runs, args, size) -> str:
     return "\n".join(rows) + "\n"
 
 
-def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def argument_parser(doc, peers, *, devices, batch, burst_seconds, timm=""):
+    """What both devices' comparisons take; peers_cuda.py adds its own."""
+    def names(text):
+        return [name for name in text.split(",") if name]
+
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=pathlib.Path)
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--device", choices=devices, default=devices[0])
     parser.add_argument("--vitrail", default="build/bin/vitrail")
-    parser.add_argument("--batch", default="1,8,32")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--batch", default=batch)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--burst-seconds", type=float, default=1.0)
-    parser.add_argument("--peers", default=",".join(PEERS), type=lambda s: [p for p in s.split(",") if p])
-    parser.add_argument("--timm", default="")
-    parser.add_argument("--quantize", action="store_true")
+    parser.add_argument("--burst-seconds", type=float, default=burst_seconds)
+    parser.add_argument("--peers", default=",".join(peers), type=names)
+    parser.add_argument("--timm", default=timm)
     parser.add_argument("--title", default="")
     parser.add_argument("--json", type=pathlib.Path)
     parser.add_argument("--markdown", type=pathlib.Path)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--shape", type=int, nargs="*", help=argparse.SUPPRESS)
+    return parser
+
+
+def check_peers(args, known) -> None:
+    if unknown := set(args.peers) - set(known):
+        sys.exit(f"unknown peers {sorted(unknown)}; known: {', '.join(known)}")
+
+
+def arguments():
+    parser = argument_parser(__doc__, PEERS, devices=["cpu", "cuda"], batch="1,8,32", burst_seconds=1.0)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--quantize", action="store_true")
     return parser.parse_args()
 
 
@@ -288,9 +302,7 @@ def main() -> int:
     if args.worker:
         worker(args)
         return 0
-    unknown = set(args.peers) - set(PEERS)
-    if unknown:
-        sys.exit(f"unknown peers {sorted(unknown)}; known: {', '.join(PEERS)}")
+    check_peers(args, PEERS)
     if "pytorch" in args.peers and not args.timm:
         print("pytorch left out: it needs --timm NAME", file=sys.stderr)
         args.peers.remove("pytorch")

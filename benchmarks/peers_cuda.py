@@ -4,6 +4,7 @@
 
     peers.py MODEL.onnx --device cuda [--timm vit_base_patch16_224] [--vitrail build/bin/vitrail] [--batch 1,8,32,64,128]
              [--precisions fp32,tf32,fp16,fp8] [--peers eager-fp32,eager-fp16,compile-fp16,tensorrt-fp16] [--no-compile]
+             [--tensorrt PROGRAM] [--cache DIR] [--prepare]
              [--input uint8] [--calibrate DIR] [--rounds 7] [--burst-seconds 0.5] [--json F] [--markdown F]
 
 MODEL that does not exist is exported from timm with random weights of seed 0 (TorchScript, opset 17, dynamic batch).
@@ -12,17 +13,21 @@ Peers, each a process of its own that lives through one batch size:
   eager-fp16     PyTorch, eager, weights and activations in FP16
   compile-fp16   torch.compile(mode="max-autotune") in FP16, which runs under CUDA graphs; slow to start, --no-compile
                  leaves it out
-  tensorrt-fp32, tensorrt-fp16   where `import tensorrt` works; engine built for this batch size, under a CUDA graph
+  tensorrt-fp32, tensorrt-fp16   where `import tensorrt` works; engine built for this batch size, under a CUDA graph.
+                 --tensorrt names tensorrt_peer (benchmarks/tensorrt_peer.cpp) and its flags to be used instead; it gets
+                 --timm at opset 16, because TensorRT 8.5 reads no LayerNormalization
   vitrail-*      its command line: `vitrail build` once a precision, `vitrail bench --json` a burst
+--cache DIR keeps what is slow to make, tensorrt_peer's plans and what torch.compile found; --prepare only fills it.
 A burst gives two times for each batch. Latency: host memory to host memory, input copied in and logits copied out, as an
 application sees it. Compute: CUDA events around the network alone. Both are medians of the bursts' medians; ratios are
 medians of the bursts' ratios, because the turns see the same clocks. Memory: what the process holds on the device as
 nvidia-smi counts it, less a process that has only a CUDA context; for PyTorch also torch.cuda.max_memory_allocated.
 """
-import argparse
 import json
 import os
 import pathlib
+import shlex
+import shutil
 import statistics
 import subprocess
 import sys
@@ -216,16 +221,30 @@ def used_mib() -> int:
     return int(float(rows[0][0])) if rows else 0
 
 
+def peer_command(name, args, shape) -> list:
+    kind, _, precision = name.partition("-")
+    if kind == "tensorrt" and args.tensorrt:
+        command = [*args.tensorrt, str(args.tensorrt_model), "--precision", precision, "--shape", *map(str, shape)]
+        if args.cache:
+            command += ["--plan", str(args.cache / f"{args.tensorrt_model.stem}-{precision}-{shape[0]}.plan")]
+        return command
+    return [sys.executable, str(pathlib.Path(__file__).with_name("peers.py")), str(args.model), "--device", "cuda",
+            "--worker", name, "--timm", args.timm, "--shape", *map(str, shape)]
+
+
 class Peer:
     """Started and stopped around its memory reading, then kept for its bursts."""
 
     def __init__(self, name, args, shape):
         self.name = name
-        command = [sys.executable, str(pathlib.Path(__file__).with_name("peers.py")), str(args.model), "--device", "cuda",
-                   "--worker", name, "--timm", args.timm, "--shape", *map(str, shape)]
+        command = peer_command(name, args, shape)
+        environment = dict(os.environ)
+        if args.cache:
+            environment["TORCHINDUCTOR_CACHE_DIR"] = str(args.cache.absolute() / "inductor")
         before = used_mib()
         self.errors = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
+                                        env=environment)
         try:
             first = self.read()
         except RuntimeError:
@@ -377,6 +396,17 @@ def measure(args, batch, engines, left_out):
             r.close()
 
 
+def prepare(args, batch) -> None:
+    """Starts every peer once, so that the next run finds what it made in --cache."""
+    for name in args.peers:
+        start = time.time()
+        try:
+            Peer(name, args, input_shape(args, batch)).close()
+            print(f"{name} batch {batch}: {time.time() - start:.0f} s", file=sys.stderr)
+        except RuntimeError as error:
+            print(f"{name} batch {batch}: {error}", file=sys.stderr)
+
+
 def build_engines(args, batches, folder):
     engines, seconds = {}, {}
     for precision in args.precisions:
@@ -420,24 +450,15 @@ def markdown(runs, args, gpu, seconds) -> str:
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=pathlib.Path)
-    parser.add_argument("--device", choices=["cuda"], default="cuda")
-    parser.add_argument("--vitrail", default="build/bin/vitrail")
-    parser.add_argument("--batch", default="1,8,32,64,128")
+    parser = common.argument_parser(__doc__, PEERS, devices=["cuda"], batch="1,8,32,64,128", burst_seconds=0.5,
+                                    timm="vit_base_patch16_224")
     parser.add_argument("--precisions", default="fp32,tf32,fp16,fp8", type=lambda s: [p for p in s.split(",") if p])
-    parser.add_argument("--peers", default=",".join(PEERS), type=lambda s: [p for p in s.split(",") if p])
     parser.add_argument("--no-compile", action="store_true", help="without torch.compile, which takes minutes")
+    parser.add_argument("--tensorrt", default=[], type=shlex.split, help="tensorrt_peer and its flags, for the peers of that name")
+    parser.add_argument("--cache", type=pathlib.Path, help="folder for what is slow to make")
+    parser.add_argument("--prepare", action="store_true", help="fill --cache, measure nothing")
     parser.add_argument("--input", choices=["float32", "uint8"], default="float32", help="of Vitrail's engines")
     parser.add_argument("--calibrate", default="", help="folder of images for Vitrail's fp8")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--burst-seconds", type=float, default=0.5)
-    parser.add_argument("--timm", default="vit_base_patch16_224")
-    parser.add_argument("--title", default="")
-    parser.add_argument("--json", type=pathlib.Path)
-    parser.add_argument("--markdown", type=pathlib.Path)
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    parser.add_argument("--shape", type=int, nargs="*", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -446,15 +467,27 @@ def main() -> int:
     if args.worker:
         worker(args)
         return 0
-    unknown = set(args.peers) - set(PEERS)
-    if unknown:
-        sys.exit(f"unknown peers {sorted(unknown)}; known: {', '.join(PEERS)}")
+    common.check_peers(args, PEERS)
     if args.no_compile:
         args.peers = [p for p in args.peers if not p.startswith("compile")]
+    if args.prepare and not args.cache:
+        sys.exit("--prepare needs --cache DIR")
+    if args.tensorrt and not shutil.which(args.tensorrt[0]):
+        sys.exit(f"{args.tensorrt[0]} is no program")
+    if args.cache:
+        args.cache.mkdir(parents=True, exist_ok=True)
     if not args.model.exists():
         print(f"exporting {args.timm} to {args.model}", file=sys.stderr)
         common.export(args.timm, args.model)
     batches = [int(b) for b in args.batch.split(",")]
+    if args.tensorrt and any(name.startswith("tensorrt") for name in args.peers):
+        args.tensorrt_model = (args.cache or args.model.parent) / f"{args.timm.replace(':', '.')}.opset16.onnx"
+        if not args.tensorrt_model.exists():
+            common.export(args.timm, args.tensorrt_model, opset=16)
+    if args.prepare:
+        for batch in batches:
+            prepare(args, batch)
+        return 0
     runs, left_out, where = {}, set(), machine()
     with tempfile.TemporaryDirectory() as folder:
         engines, seconds = build_engines(args, batches, pathlib.Path(folder))

@@ -33,7 +33,12 @@ Status time_layers(const BenchSubject& subject, const BenchSubject::Run& run, co
     if (i > 0 && seconds_since(start, options.clock) >= max_seconds) break;
     VTL_TRY(run(0, &timer));
   }
-  result.layers = timer.summarize(subject.layers, result.batch);
+  std::vector<double> bytes, library_us;
+  if (subject.layer_bytes) bytes = subject.layer_bytes(result.batch);
+  if (subject.library_us) {
+    VTL_ASSIGN(library_us, subject.library_us(result.batch));
+  }
+  result.layers = timer.summarize(subject.layers, result.batch, bytes, library_us);
   return Status();
 }
 
@@ -121,6 +126,7 @@ Status run_bench(const BenchSubject& subject, const BenchOptions& options, Bench
       subject.label.empty() ? fmt::format("{} ({})", subject.precision, subject.backend) : subject.label;
   report.runner = subject.runner;
   report.machine = this_machine();
+  report.machine.gpu = subject.gpu;
   report.timestamp = utc_timestamp();
   report.peak_gflops = options.peak_gflops;
   report.warm_up = options.warm_up;

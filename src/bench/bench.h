@@ -30,7 +30,11 @@ struct BenchSubject {
   // device context while `prepare`'s last configuration is there. Both may be empty.
   std::function<std::optional<DeviceTimes>(int stream)> device_times;
   std::function<int64_t()> device_bytes;
+  std::optional<DeviceInfo> gpu;
   std::vector<LayerReport> layers;  // FLOPs and names; empty when not known
+  // By layer for a batch: bytes read and written, and Program::library_us. Both may be empty.
+  std::function<std::vector<double>(int64_t batch)> layer_bytes;
+  std::function<Result<std::vector<double>>(int64_t batch)> library_us;
 
   std::string model, engine_hash, backend, precision, isa;
   std::string label;   // of the row in a report; empty for "<precision> (<backend>)"

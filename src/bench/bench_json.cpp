@@ -11,20 +11,40 @@ using Json = nlohmann::ordered_json;
 
 Json or_null(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
 
+Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+
+Json gpu_json(const std::optional<DeviceInfo>& gpu) {
+  if (!gpu) return nullptr;
+  return {{"name", gpu->name},
+          {"compute_capability", text_or_null(gpu->compute_capability)},
+          {"multiprocessors", gpu->multiprocessors},
+          {"memory_mib", gpu->memory_bytes >> 20},
+          {"driver", text_or_null(gpu->driver)},
+          {"driver_cuda", text_or_null(gpu->driver_cuda)},
+          {"runtime_cuda", text_or_null(gpu->runtime_cuda)}};
+}
+
 Json machine_json(const Machine& m) {
   return {{"cpu", m.cpu},
           {"cores", m.cores},
           {"isa_flags", m.isa_flags},
           {"memory_bytes", m.memory_bytes},
           {"kernel", m.kernel},
-          {"governor", m.governor.empty() ? Json(nullptr) : Json(m.governor)}};
+          {"governor", text_or_null(m.governor)},
+          {"gpu", gpu_json(m.gpu)}};
 }
 
 Json layer_json(const LayerTime& l) {
-  return {{"name", l.name},           {"op", l.op},
-          {"stage", l.stage},         {"kernel", l.kernel},
-          {"precision", l.precision}, {"median_us", l.median_us},
-          {"share", l.share},         {"gflops", l.gflops}};
+  return {{"name", l.name},
+          {"op", l.op},
+          {"stage", l.stage},
+          {"kernel", l.kernel},
+          {"precision", l.precision},
+          {"median_us", l.median_us},
+          {"share", l.share},
+          {"gflops", l.gflops},
+          {"gbytes_per_second", l.gbytes_per_second},
+          {"of_library", l.of_library}};
 }
 
 Json times_json(const Statistics& s) {

@@ -13,6 +13,13 @@ namespace {
 std::string ms(double microseconds) { return fmt::format("{:.3f}", microseconds / 1e3); }
 std::string mib(int64_t bytes) { return fmt::format("{:.1f}", static_cast<double>(bytes) / (1 << 20)); }
 
+std::string gpu_text(const DeviceInfo& gpu) {
+  std::string text = gpu.name;
+  if (!gpu.driver.empty()) text += ", driver " + gpu.driver;
+  if (!gpu.runtime_cuda.empty()) text += ", CUDA " + gpu.runtime_cuda;
+  return text;
+}
+
 }  // namespace
 
 std::string to_table(const BenchReport& report) {
@@ -53,9 +60,9 @@ std::string to_table(const BenchReport& report) {
   if (!report.results.empty()) {
     const BenchResult& r = report.results.front();
     out = fmt::format("{} · {} · {} stream{} × {} thread{}\n", report.label,
-                      !report.isa.empty() ? report.isa
-                      : times             ? "device"
-                                          : "isa unknown",
+                      report.machine.gpu    ? gpu_text(*report.machine.gpu)
+                      : !report.isa.empty() ? report.isa
+                                            : "isa unknown",
                       r.streams, r.streams == 1 ? "" : "s", r.threads, r.threads == 1 ? "" : "s");
   }
   out += table.str();
@@ -88,12 +95,23 @@ std::string layer_table(const BenchResult& result, size_t rows) {
   std::iota(order.begin(), order.end(), size_t{0});
   std::ranges::stable_sort(
       order, [&](size_t a, size_t b) { return result.layers[a].median_us > result.layers[b].median_us; });
-  TextTable table({"layer", "op", "stage", "kernel", "median µs", "share", "GFLOP/s"});
+  std::vector<std::string> header{"layer", "op", "stage", "kernel", "median µs", "share", "GFLOP/s", "GB/s"};
+  const bool library =
+      std::ranges::any_of(result.layers, [](const LayerTime& l) { return l.of_library > 0; });
+  if (library) header.push_back("of cuBLAS");
+  TextTable table(header);
   for (size_t i = 0; i < std::min(rows, order.size()); ++i) {
     const LayerTime& l = result.layers[order[i]];
-    table.add_row({l.name, l.op, l.stage, l.kernel, fmt::format("{:.1f}", l.median_us),
-                   fmt::format("{:.1f} %", l.share * 100),
-                   l.gflops > 0 ? fmt::format("{:.1f}", l.gflops) : "–"});
+    std::vector<std::string> row{l.name,
+                                 l.op,
+                                 l.stage,
+                                 l.kernel,
+                                 fmt::format("{:.1f}", l.median_us),
+                                 fmt::format("{:.1f} %", l.share * 100),
+                                 l.gflops > 0 ? fmt::format("{:.1f}", l.gflops) : "–",
+                                 l.gbytes_per_second > 0 ? fmt::format("{:.1f}", l.gbytes_per_second) : "–"};
+    if (library) row.push_back(l.of_library > 0 ? fmt::format("{:.0f} %", l.of_library * 100) : "–");
+    table.add_row(row);
   }
   std::string out = fmt::format("Layers at batch {}, slowest first\n{}", result.batch, table.str());
   if (rows < order.size()) out += fmt::format("… and {} more\n", order.size() - rows);

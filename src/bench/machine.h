@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "runtime/backend.h"
 
 namespace vitrail {
 
@@ -13,8 +16,9 @@ struct Machine {
   int cores = 0;                       // that this process may use
   std::vector<std::string> isa_flags;  // those that matter to the kernels, in the kernel's spelling
   int64_t memory_bytes = 0;
-  std::string kernel;    // "Linux 6.1.0"
-  std::string governor;  // of core 0: "performance", "powersave", …
+  std::string kernel;             // "Linux 6.1.0"
+  std::string governor;           // of core 0: "performance", "powersave", …
+  std::optional<DeviceInfo> gpu;  // that the engine ran on; the caller knows
 };
 
 Machine this_machine();

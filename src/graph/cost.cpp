@@ -59,32 +59,10 @@ double flops(const Graph& graph, const Node& node, int64_t batch) {
       return 2 * count(graph, node.input(0), batch) * kernel_macs(graph, node, batch);
     case Op::PatchEmbed:
       return 2 * count(graph, node.input(0), batch) * static_cast<double>(node.integer("out_channels", 0));
-    case Op::Cast:
-    case Op::CastLike:
-    case Op::Identity:
-    case Op::Dropout:
-    case Op::Concat:
-    case Op::Constant:
-    case Op::ConstantOfShape:
-    case Op::DepthToSpace:
-    case Op::Expand:
-    case Op::Flatten:
-    case Op::Gather:
-    case Op::Pad:
     case Op::Range:
-    case Op::Reshape:
-    case Op::Shape:
-    case Op::Size:
-    case Op::Slice:
-    case Op::SpaceToDepth:
-    case Op::Split:
-    case Op::Squeeze:
-    case Op::Tile:
-    case Op::Transpose:
-    case Op::Unsqueeze:
       return 0;
     default:
-      return out;
+      return has_trait(node.op, kMovement) ? 0 : out;
   }
 }
 
@@ -94,6 +72,14 @@ int64_t activation_bytes(const Graph& graph, const Node& node, int64_t batch) {
     if (id != kNoValue)
       bytes += count(graph, id, batch) * static_cast<double>(dtype_size(graph.value(id).dtype));
   return static_cast<int64_t>(bytes);
+}
+
+double traffic_bytes(const Graph& graph, const Node& node, int64_t batch) {
+  double bytes = static_cast<double>(activation_bytes(graph, node, batch));
+  for (ValueId id : node.inputs)
+    if (id != kNoValue)
+      bytes += count(graph, id, batch) * static_cast<double>(dtype_size(graph.value(id).dtype));
+  return bytes;
 }
 
 int64_t parameter_count(const Graph& graph) {

@@ -12,8 +12,8 @@ namespace {
 
 constexpr int kMany = INT_MAX;
 constexpr std::array kOps = {
-#define VTL_OP(name, min_inputs, max_inputs, max_outputs) \
-  OpInfo{Op::name, #name, min_inputs, max_inputs, max_outputs},
+#define VTL_OP(name, min_inputs, max_inputs, max_outputs, traits) \
+  OpInfo{Op::name, #name, min_inputs, max_inputs, max_outputs, traits},
 #include "graph/ops.def"
 #undef VTL_OP
 };

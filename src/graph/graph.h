@@ -19,9 +19,16 @@
 namespace vitrail {
 
 enum class Op : uint8_t {
-#define VTL_OP(name, min_inputs, max_inputs, max_outputs) name,
+#define VTL_OP(name, min_inputs, max_inputs, max_outputs, traits) name,
 #include "graph/ops.def"
 #undef VTL_OP
+};
+
+// What passes, costs and backends need to know of an operator whose name does not matter to them.
+enum OpTraits : unsigned {
+  kPlain = 0,
+  kElementwise = 1,  // an element of the output needs one element of each operand, broadcast or absent
+  kMovement = 2,     // elements are passed on, or counted, and nothing is computed with them
 };
 
 struct OpInfo {
@@ -30,11 +37,13 @@ struct OpInfo {
   int min_inputs;
   int max_inputs;  // INT_MAX for any number
   int max_outputs;
+  unsigned traits;  // of OpTraits
 };
 
 std::span<const OpInfo> all_ops();
 const OpInfo& op_info(Op op);
 std::string_view op_name(Op op);
+inline bool has_trait(Op op, OpTraits trait) { return (op_info(op).traits & trait) != 0; }
 std::optional<Op> op_from_name(std::string_view name);
 
 using ValueId = int32_t;

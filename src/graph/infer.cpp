@@ -13,7 +13,7 @@ namespace {
 using Function = Status (*)(infer::Context&);
 
 constexpr size_t kOpCount = 0
-#define VTL_OP(name, min_inputs, max_inputs, max_outputs) +1
+#define VTL_OP(name, min_inputs, max_inputs, max_outputs, traits) +1
 #include "graph/ops.def"
 #undef VTL_OP
     ;

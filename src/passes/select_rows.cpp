@@ -99,38 +99,9 @@ std::vector<size_t> operands_with_rows(const Graph& graph, const Node& node) {
       if (node.integer("axis", -1) != -1 && node.integer("axis", -1) != 2) return {};
       candidates = {0};
       break;
-    case Op::Abs:
-    case Op::Cast:
-    case Op::Ceil:
-    case Op::Clip:
-    case Op::Cos:
-    case Op::Erf:
-    case Op::Exp:
-    case Op::Floor:
-    case Op::Gelu:
-    case Op::HardSigmoid:
-    case Op::HardSwish:
-    case Op::LeakyRelu:
-    case Op::Log:
-    case Op::Neg:
-    case Op::Reciprocal:
-    case Op::Relu:
-    case Op::Round:
-    case Op::Sigmoid:
-    case Op::Sign:
-    case Op::Sin:
-    case Op::Softplus:
-    case Op::Sqrt:
-    case Op::Tanh:
-    case Op::Add:
-    case Op::Div:
-    case Op::Mul:
-    case Op::Pow:
-    case Op::Sub:
-      for (size_t i = 0; i < node.inputs.size(); ++i) candidates.push_back(i);
-      break;
     default:
-      return {};
+      if (!has_trait(node.op, kElementwise)) return {};
+      for (size_t i = 0; i < node.inputs.size(); ++i) candidates.push_back(i);
   }
   std::vector<size_t> row_by_row;
   for (size_t i : candidates) {

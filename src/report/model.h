@@ -21,6 +21,8 @@ struct Point {  // one batch size of one run
   double mean_us = 0, median_us = 0, images_per_second = 0;
   std::optional<double> p90_us, p95_us, p99_us, min_us, max_us, cv, gflops, peak_fraction;
   std::optional<double> peak_rss_bytes, planned_bytes, iterations;
+  // On a device of its own: medians of one batch, what it alone would reach, and its memory.
+  std::optional<double> h2d_us, compute_us, d2h_us, compute_images_per_second, device_bytes;
   bool shortened = false;
   std::vector<double> distribution_us;  // quantiles, ascending
   std::vector<Layer> layers;
@@ -35,6 +37,7 @@ struct Run {
   int64_t cores = 0;
   double memory_bytes = 0;
   std::string kernel;
+  std::string gpu, driver;  // empty where no device is named
   Kind kind = Kind::kVitrail;
   std::vector<Point> points;  // by ascending batch, each batch once
   std::vector<std::string> warnings;

@@ -50,6 +50,12 @@ Point read_point(const JsonReader& r) {
   p.peak_rss_bytes = r.optional_number("peak_rss_bytes", 0);
   p.planned_bytes = r.optional_number("planned_bytes", 0);
   p.iterations = r.optional_number("iterations", 0);
+  const JsonReader device = r.object("device");
+  p.h2d_us = device.object("h2d").optional_number("median_us", 0);
+  p.compute_us = device.object("compute").optional_number("median_us", 0);
+  p.d2h_us = device.object("d2h").optional_number("median_us", 0);
+  p.compute_images_per_second = device.optional_number("images_per_second", 0);
+  p.device_bytes = r.optional_number("device_bytes", 0);
   p.shortened = r.boolean_or("shortened", false);
   p.distribution_us = r.numbers("distribution_us", 10'001);
   if (!std::ranges::is_sorted(p.distribution_us)) r.fault(r.path_of("distribution_us"), "must ascend");
@@ -76,6 +82,9 @@ void read_run_object(const JsonReader& r, const std::string& file, Data& data) {
   run.kernel = machine.text("kernel");
   run.cores = machine.integer_or("cores", 0, 0, kMaxInteger);
   run.memory_bytes = machine.optional_number("memory_bytes", 0).value_or(0);
+  const JsonReader gpu = machine.object("gpu");
+  run.gpu = gpu.text("name");
+  run.driver = gpu.text("driver");
   run.warnings = r.texts("warnings");
   run.kind = kind_of(run);
   run.raw = r.json();

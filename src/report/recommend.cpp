@@ -141,6 +141,13 @@ bool on_one_machine(const Data& data) {
     if (!first) first = &run;
     if (!run.cpu.starts_with(first->cpu) && !first->cpu.starts_with(run.cpu)) return false;
   }
+  // A run on the host names no GPU, and may be of the same machine.
+  const Run* with_gpu = nullptr;
+  for (const Run& run : data.runs) {
+    if (run.gpu.empty()) continue;
+    if (!with_gpu) with_gpu = &run;
+    if (run.gpu != with_gpu->gpu) return false;
+  }
   return true;
 }
 

@@ -14,6 +14,7 @@ namespace vitrail::report {
 struct Tables {
   std::vector<Table> protocol;  // latency, throughput, gains
   Table memory;
+  Table device;                              // no rows where nothing ran on one
   std::vector<Table> percentiles;            // of the recommended run
   std::vector<Table> layers;                 // of the recommended run, where it was timed
   std::vector<std::vector<Table>> accuracy;  // of each verification: outputs, and stages if any

@@ -179,6 +179,7 @@ std::string render_html(const Data& data, const Recommendation& r, const Tables&
   out += tiles(data, r);
   out += section("Speed", speed(data, r, tables));
   out += section("Latency", latency(data, r, tables));
+  if (!tables.device.rows.empty()) out += section("Device", to_html(tables.device));
   if (!data.runs.empty()) out += section("Memory", to_html(tables.memory));
   out += section("Accuracy", accuracy(data, tables));
   out += section("Time by layer", layers(data, r, tables));

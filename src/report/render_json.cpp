@@ -53,6 +53,7 @@ std::string render_json(const Data& data, const Recommendation& recommendation, 
                {"verifications", Json::array()}};
   for (const Table& table : tables.protocol) json["tables"][table.id] = table_json(table);
   json["tables"][tables.memory.id] = table_json(tables.memory);
+  if (!tables.device.rows.empty()) json["tables"][tables.device.id] = table_json(tables.device);
   for (const Run& run : data.runs) {
     Json raw = run.raw;
     raw["label"] = run.label;

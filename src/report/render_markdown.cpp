@@ -20,6 +20,7 @@ std::string render_markdown(const Data& data, const Recommendation& r, const Tab
   out += "\n## Speed\n\n";
   for (const Table& table : tables.protocol) out += to_markdown(table);
   for (const Table& table : tables.percentiles) out += to_markdown(table);
+  if (!tables.device.rows.empty()) out += to_markdown(tables.device);
   out += "## Memory\n\n" + to_markdown(tables.memory);
   out += "## Accuracy\n\n";
   if (data.verifications.empty()) out += "Not measured.\n\n";

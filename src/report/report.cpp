@@ -22,6 +22,7 @@ Tables make_tables(const Data& data, const Recommendation& r) {
   Tables t;
   t.protocol = {latency_table(data, r), throughput_table(data, r), gain_table(data, r)};
   t.memory = memory_table(data);
+  t.device = device_table(data);
   t.runs = machine_table(data);
   if (r.run) {
     const Run& run = data.runs[*r.run];

@@ -26,8 +26,9 @@ Table throughput_table(const Data& data, const Recommendation& recommendation);
 // Overall speed-up, throughput gain at batch 32 and memory reduction of every run over the baseline.
 Table gain_table(const Data& data, const Recommendation& recommendation);
 
-Table percentile_table(const Run& run);       // the latency of one run in full
-Table memory_table(const Data& data);         // peak resident and planned memory by batch size
+Table percentile_table(const Run& run);  // the latency of one run in full
+Table memory_table(const Data& data);    // peak resident and planned memory by batch size
+Table device_table(const Data& data);    // times and memory of a device of its own; no rows when none has one
 Table accuracy_table(const Verification& v);  // outputs
 Table stage_table(const Verification& v);     // stages; no rows when there are none
 Table layer_table(const Point& point, size_t rows);

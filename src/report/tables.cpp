@@ -171,6 +171,28 @@ Table memory_table(const Data& data) {
   return table;
 }
 
+Table device_table(const Data& data) {
+  Table table{"device",
+              "On the device",
+              "Milliseconds a batch, medians: computing on the GPU, the copies beside it, and from host to "
+              "host; memory "
+              "above that of a bare device context.",
+              {"runner", "batch", "GPU compute", "copy in", "copy out", "host to host", "images/s by compute",
+               "device MiB"},
+              {},
+              -1};
+  for (const Run& run : data.runs)
+    for (const Point& p : run.points) {
+      if (!p.compute_us && !p.device_bytes) continue;
+      table.rows.push_back({run.label, fmt::format("{}", p.batch), dash_or(p.compute_us, milliseconds),
+                            dash_or(p.h2d_us, milliseconds), dash_or(p.d2h_us, milliseconds),
+                            milliseconds(p.median_us),
+                            p.compute_images_per_second ? number(*p.compute_images_per_second) : "–",
+                            dash_or(p.device_bytes, mebibytes)});
+    }
+  return table;
+}
+
 Table accuracy_table(const Verification& v) {
   Table table{"accuracy",
               "Accuracy of the outputs",
@@ -234,12 +256,16 @@ Table machine_table(const Data& data) {
     std::string text = run.cpu.empty() ? "machine not named" : run.cpu;
     if (run.cores > 0) text += fmt::format(", {} core{}", run.cores, run.cores == 1 ? "" : "s");
     if (run.memory_bytes > 0) text += fmt::format(", {} GiB", number(run.memory_bytes / (1 << 30), 2));
+    if (!run.gpu.empty()) text += "; " + run.gpu + (run.driver.empty() ? "" : ", driver " + run.driver);
     return text;
   };
   // What all runs share is said once, above the table.
   std::set<std::string> models;
   for (const Run& run : data.runs) models.insert(run.model);
-  const auto named = std::ranges::find_if(data.runs, [](const Run& run) { return !run.cpu.empty(); });
+  // Best one that names its GPU: the others ran on the host alone.
+  auto named = std::ranges::find_if(data.runs, [](const Run& run) { return !run.gpu.empty(); });
+  if (named == data.runs.end())
+    named = std::ranges::find_if(data.runs, [](const Run& run) { return !run.cpu.empty(); });
   const bool one_machine = on_one_machine(data);
   Table table{"runs", "What was measured", "", {"runner"}, {}, -1};
   if (models.size() == 1 && !models.begin()->empty()) table.caption = "Model " + *models.begin() + ". ";

@@ -61,6 +61,17 @@ struct DeviceTimes {
   double d2h_us = 0;
 };
 
+// A device of its own that a program runs on. Fields that the system does not tell stay empty or 0.
+struct DeviceInfo {
+  std::string name;                // "NVIDIA H100 80GB HBM3"
+  std::string compute_capability;  // "9.0"
+  std::string driver;              // "580.159.04"
+  std::string driver_cuda;         // the newest CUDA that the driver knows: "13.1"
+  std::string runtime_cuda;        // the one that is used
+  int multiprocessors = 0;
+  int64_t memory_bytes = 0;
+};
+
 // The state of one stream: its activations and threads. Used by one caller at a time.
 class Context {
  public:
@@ -91,6 +102,11 @@ class Program {
   // Memory of a device that loading took (weights, libraries' workspaces) above that of a bare device
   // context; 0 where there is none.
   virtual int64_t device_bytes() const { return 0; }
+  // Nothing where it runs on the host.
+  virtual std::optional<DeviceInfo> device_info() const { return {}; }
+  // By node, microseconds that the device vendor's library takes for the bare matrix product of the layer (no
+  // epilogue), measured now; 0 for other layers. Empty where there is no such library.
+  virtual Result<std::vector<double>> library_us(int64_t /*batch*/) const { return std::vector<double>(); }
 };
 
 struct CompileOptions {

@@ -3,6 +3,7 @@
 
 #include "backends/cpu/kernels/kernels.h"
 #include "core/error.h"
+#include "graph/cost.h"
 #include "vitrail/version.h"
 #include "workflow/open.h"
 #include "workflow/samples.h"
@@ -64,6 +65,14 @@ Status measure_engine(const std::string& engine_path, MeasureOptions options, Be
   subject.backend = info.backend;
   subject.precision = info.precision;
   subject.isa = opened.isa;
+  subject.gpu = opened.program->device_info();
+  subject.layer_bytes = [&](int64_t batch) {
+    std::vector<double> bytes;
+    for (const Node& node : opened.engine->graph->nodes)
+      bytes.push_back(traffic_bytes(*opened.engine->graph, node, batch));
+    return bytes;
+  };
+  subject.library_us = [&](int64_t batch) { return opened.program->library_us(batch); };
   subject.runner = fmt::format("vitrail {}", version());
   subject.planned_bytes = [&](int64_t batch) {
     const auto plan = opened.program->plan(batch, options.bench.threads);

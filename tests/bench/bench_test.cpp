@@ -90,9 +90,29 @@ TEST_F(Bench, LayersAreTimedInAPassOfTheirOwn) {
   EXPECT_EQ(r.layers[0].name, "qkv");
   EXPECT_DOUBLE_EQ(r.layers[0].median_us, 6000);
   EXPECT_DOUBLE_EQ(r.layers[0].share, 0.75);
-  EXPECT_DOUBLE_EQ(r.layers[0].gflops, 2000);  // 3 GFLOP × 4 images in 6 ms
+  EXPECT_DOUBLE_EQ(r.layers[0].gflops, 2000);   // 3 GFLOP × 4 images in 6 ms
+  EXPECT_EQ(r.layers[0].gbytes_per_second, 0);  // nobody said how many bytes
   EXPECT_THAT(layer_table(r), HasSubstr("qkv"));
+  EXPECT_THAT(layer_table(r), Not(HasSubstr("cuBLAS")));
   EXPECT_THAT(layer_table(r, 1), HasSubstr("and 1 more"));
+}
+
+TEST_F(Bench, LayersAreHeldAgainstTheirBytesAndTheVendorsLibrary) {
+  options.layers = true;
+  subject.layer_bytes = [](int64_t batch) {
+    return std::vector<double>{3e6 * static_cast<double>(batch), 0};
+  };
+  subject.library_us = [](int64_t) -> Result<std::vector<double>> { return std::vector<double>{4500, 0}; };
+  ASSERT_TRUE(run_bench(subject, options, report).ok());
+  const BenchResult& r = report.results[1];
+  ASSERT_EQ(r.layers.size(), 2u);
+  EXPECT_DOUBLE_EQ(r.layers[0].gbytes_per_second, 2);  // 12 MB in 6 ms
+  EXPECT_DOUBLE_EQ(r.layers[0].of_library, 0.75);
+  EXPECT_EQ(r.layers[1].of_library, 0);
+  EXPECT_THAT(layer_table(r), HasSubstr("75 %"));
+  EXPECT_THAT(layer_table(r), HasSubstr("of cuBLAS"));
+  subject.library_us = [](int64_t) -> Result<std::vector<double>> { return unavailable("no memory"); };
+  EXPECT_FALSE(run_bench(subject, options, report).ok());
 }
 
 TEST_F(Bench, TheTimeLimitIsForTheWholeRunAndSaid) {
@@ -209,6 +229,7 @@ TEST_F(Bench, OnAHostTheFiguresOfADeviceAreNull) {
   const auto json = to_json(report)["results"][0];
   EXPECT_TRUE(json["device"].is_null());
   EXPECT_TRUE(json["device_bytes"].is_null());
+  EXPECT_TRUE(to_json(report)["machine"]["gpu"].is_null());
   EXPECT_THAT(to_table(report), Not(HasSubstr("GPU")));
   EXPECT_THAT(summary_lines(report.results[0]), Not(HasSubstr("H2D")));
 }
@@ -220,6 +241,7 @@ TEST_F(Bench, DeviceTimesBecomeFiguresRowsAndSummaryLines) {
     return std::optional(DeviceTimes{500 * images, 1250 * images, 250 * images});
   };
   subject.device_bytes = [] { return int64_t{3} << 20; };
+  subject.gpu = DeviceInfo{"NVIDIA H100", "9.0", "580.1", "13.1", "13.0", 132, int64_t{80} << 30};
   ASSERT_TRUE(run_bench(subject, options, report).ok());
   const BenchResult& r = report.results[1];
   ASSERT_TRUE(r.device);
@@ -237,7 +259,14 @@ TEST_F(Bench, DeviceTimesBecomeFiguresRowsAndSummaryLines) {
   EXPECT_EQ(row["d2hMs"], 1.0);
   EXPECT_EQ(row["endComputeMs"], row["startD2hMs"]);
   EXPECT_DOUBLE_EQ(row["endComputeMs"].get<double>() - row["startComputeMs"].get<double>(), 5.0);
+  const auto gpu = to_json(report)["machine"]["gpu"];
+  EXPECT_EQ(gpu["name"], "NVIDIA H100");
+  EXPECT_EQ(gpu["driver"], "580.1");
+  EXPECT_EQ(gpu["driver_cuda"], "13.1");
+  EXPECT_EQ(gpu["runtime_cuda"], "13.0");
+  EXPECT_EQ(gpu["memory_mib"], 80 << 10);
   const std::string table = to_table(report);
+  EXPECT_THAT(table, HasSubstr(" · NVIDIA H100, driver 580.1, CUDA 13.0 · "));
   EXPECT_THAT(table, HasSubstr("GPU compute ms"));
   EXPECT_THAT(table, HasSubstr("800.0"));
   EXPECT_THAT(table, HasSubstr("device MiB"));

@@ -1,60 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
-#include <numeric>
+#include <utility>
 
 #include "cpu/kernel_testing.h"
 
 namespace vitrail::cpu {
 namespace {
-
-template <class T>
-void check_permutation(const std::vector<int64_t>& shape, const std::vector<int>& perm) {
-  const int rank = static_cast<int>(shape.size());
-  int64_t count = 1;
-  for (const int64_t n : shape) count *= n;
-  std::vector<T> x(static_cast<size_t>(count));
-  std::iota(x.begin(), x.end(), T{1});
-  std::vector<T> out(x.size(), T{});
-  ThreadPool pool(2);
-  permute(pool, x.data(), rank, shape.data(), perm.data(), sizeof(T), out.data());
-  for (int64_t o = 0; o < count; ++o) {
-    int64_t rest = o;
-    std::vector<int64_t> index(shape.size());
-    for (int i = rank - 1; i >= 0; --i) {
-      const int axis = perm[static_cast<size_t>(i)];
-      index[static_cast<size_t>(axis)] = rest % shape[static_cast<size_t>(axis)];
-      rest /= shape[static_cast<size_t>(axis)];
-    }
-    int64_t from = 0;
-    for (int i = 0; i < rank; ++i)
-      from = from * shape[static_cast<size_t>(i)] + index[static_cast<size_t>(i)];
-    ASSERT_EQ(out[static_cast<size_t>(o)], x[static_cast<size_t>(from)]) << "at " << o;
-  }
-}
-
-TEST(Permute, EveryPermutationOfEveryRank) {
-  const std::vector<int64_t> extents = {3, 2, 5, 1, 4, 2};
-  for (size_t rank = 1; rank <= 6; ++rank) {
-    std::vector<int> perm(rank);
-    std::iota(perm.begin(), perm.end(), 0);
-    do {
-      check_permutation<uint32_t>({extents.begin(), extents.begin() + static_cast<int64_t>(rank)}, perm);
-    } while (std::next_permutation(perm.begin(), perm.end()));
-  }
-}
-
-TEST(Permute, LargerThanATileAndEveryElementSize) {
-  check_permutation<uint32_t>({70, 131}, {1, 0});
-  check_permutation<uint8_t>({2, 33, 65}, {0, 2, 1});
-  check_permutation<uint16_t>({33, 4, 65}, {2, 1, 0});
-  check_permutation<uint64_t>({2, 197, 12, 8}, {0, 2, 1, 3});
-}
-
-TEST(Permute, ScalarsAndEmptyArrays) {
-  check_permutation<uint32_t>({}, {});
-  check_permutation<uint32_t>({1, 1}, {1, 0});
-  check_permutation<uint32_t>({3, 0, 2}, {2, 0, 1});
-}
 
 TEST(GatherPatches, RowsHoldChannelsThenLines) {
   ThreadPool pool(2);

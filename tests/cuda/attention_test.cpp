@@ -79,7 +79,8 @@ struct AttentionKernels : CudaTest {
         error[i] *= double{a.out_scale};
       }
     ASSERT_EQ(refuse_attention(a), "");
-    // With Hopper's kernels, and as on other GPUs; as on a GPU that the batch fills, and as on one that it does not.
+    // With Hopper's kernels, and as on other GPUs; as on a GPU that the batch fills, and as on one that it
+    // does not.
     for (const bool hopper : {major_ == 9, false})
       for (const int multiprocessors : {multiprocessors_, 1}) {
         AttentionPlan plan;

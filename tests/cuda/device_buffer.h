@@ -19,7 +19,7 @@
 namespace vitrail::cuda {
 
 // Skips every test of a machine without a GPU.
-class CudaTest : public testing::Test {
+class CudaTest : public ::testing::Test {
  protected:
   void SetUp() override {
     int devices = 0;

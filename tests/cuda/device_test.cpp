@@ -27,6 +27,17 @@ TEST(Device, ErrorsSayWhatToDo) {
   EXPECT_THAT(lost.message(), HasSubstr("the CUDA context is lost; load the engine again"));
 }
 
+TEST(Device, TheDriversVersionIsReadFromItsText) {
+  EXPECT_EQ(driver_version("NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.159.04  Tue Mar 10 2026\n"
+                           "GCC version:  gcc version 12.2.0 (Debian)\n"),
+            "580.159.04");
+  EXPECT_EQ(
+      driver_version("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  575.57.08  Release Build"),
+      "575.57.08");
+  EXPECT_EQ(driver_version(""), "");
+  EXPECT_EQ(version_text(13010), "13.1");
+}
+
 TEST(Device, TheBackendIsUnavailableWithoutOne) {
   const auto backend = make_cuda_backend();
   EXPECT_EQ(backend->name(), "cuda");

@@ -10,6 +10,13 @@ namespace {
 
 const std::vector<Bucket> kBuckets{{1, 10}, {2, 12}, {4, 16}, {8, 24}};
 
+std::vector<int64_t> split_batch(int64_t n, const std::vector<Bucket>& buckets) {
+  const BatchSplitter splitter(14, buckets);
+  std::vector<int64_t> room(splitter.most_runs());
+  const auto runs = splitter.split(n, room);
+  return {runs.begin(), runs.end()};
+}
+
 double cost_of(const std::vector<int64_t>& runs, const std::vector<Bucket>& buckets) {
   double cost = 0;
   for (int64_t size : runs)
@@ -54,8 +61,17 @@ TEST(SplitBatch, IsTheLeastTimeAndOnlyTheLastIsPadded) {
     }
 }
 
+TEST(SplitBatch, RoomIsWhatTheLongestNeeds) {
+  const std::vector<Bucket> dear{{1, 10}, {2, 20}, {4, 40}, {8, 80}};
+  EXPECT_EQ(BatchSplitter(15, dear).most_runs(), 4u);  // 8 + 4 + 2 + 1
+  EXPECT_EQ(BatchSplitter(15, std::vector<Bucket>{{1, 1}}).most_runs(), 15u);
+  EXPECT_EQ(BatchSplitter(15, {}).most_runs(), 0u);
+}
+
 TEST(SplitBatch, NothingForNothing) {
   EXPECT_TRUE(split_batch(0, kBuckets).empty());
+  EXPECT_TRUE(split_batch(-1, kBuckets).empty());
+  EXPECT_TRUE(split_batch(15, kBuckets).empty()) << "more than the splitter was made for";
   EXPECT_TRUE(split_batch(3, {}).empty());
 }
 

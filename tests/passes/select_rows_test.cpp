@@ -64,6 +64,25 @@ TEST(SelectRows, ClassTokenMovesUpToTheAttention) {
   }
 }
 
+// Any operator that ops.def calls element-wise lets rows through; one that mixes them does not.
+TEST(SelectRows, ElementwiseOperatorsLetRowsThrough) {
+  for (Op op : {Op::Softplus, Op::Max, Op::Sub}) {
+    LastBlock block;
+    GraphBuilder& b = block.b;
+    const auto inputs = op_info(op).min_inputs == 2 || op == Op::Max
+                            ? std::vector{block.norm, b.weight({16}, 8)}
+                            : std::vector{block.norm};
+    block.norm = b.node(op, inputs, {}, "between");
+    block.classify(block.token(0));
+    const Graph narrow = apply(b.graph, select_rows, 6);
+    EXPECT_EQ(narrow.find("between"), kNoValue) << op_name(op);
+  }
+  LastBlock block;
+  block.norm = block.b.node(Op::Softmax, {block.norm}, {{"axis", int64_t{1}}}, "between");
+  block.classify(block.token(0));
+  EXPECT_NE(apply(block.b.graph, select_rows, 0).find("between"), kNoValue);
+}
+
 TEST(SelectRows, BitsOfTheRowsStay) {
   LastBlock block;
   block.classify(block.token(0));

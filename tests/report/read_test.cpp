@@ -75,6 +75,10 @@ TEST(Read, FaultsNameTheFileAndTheKey) {
   expect(P("/results/0/layers"), {{{"name", "l"}}}, "'results[0].layers[0].median_us' is missing");
   expect(P("/machine"), 3, "'machine' must be an object");
   expect(P("/machine/cores"), "two", "'machine.cores' must be a number");
+  expect(P("/machine/gpu"), "H100", "'machine.gpu' must be an object");
+  expect(P("/results/0/device"), {{"compute", 3}}, "'results[0].device.compute' must be an object");
+  expect(P("/results/0/device"), {{"compute", {{"median_us", -3}}}},
+         "'results[0].device.compute.median_us' is -3");
   expect(P("/label"), 5, "'label' must be a string");
   expect(P("/warnings"), {1}, "'warnings' must hold strings");
 }

@@ -98,6 +98,7 @@ TEST(Report, HostileNamesCannotInject) {
       bench["backend"] = evil;
   bench["runner"] = "vitrail" + evil;
   bench["machine"]["cpu"] = bench["machine"]["kernel"] = evil;
+  bench["machine"]["gpu"] = {{"name", evil}, {"driver", evil}};
   for (auto& result : bench["results"])
     for (auto& layer : result["layers"]) layer["stage"] = layer["op"] = evil;
   auto verification = verify_json(evil, false);
@@ -170,6 +171,31 @@ TEST(Tables, GainsAreThoseOfTheProtocol) {
   const Table table = gain_table(data, recommend(data));
   EXPECT_THAT(table.rows,
               ElementsAre(ElementsAre("fp32 (cpu)", "2.00× (batch 1)", "2.50× (batch 32)", "0 %")));
+}
+
+TEST(Tables, WhatRanOnADeviceShowsIt) {
+  auto gpu = bench_json("fp16 (cuda)", "vitrail", "fp16", {{1, 2000}, {8, 8000}});
+  gpu["machine"]["gpu"] = {{"name", "NVIDIA H100"}, {"driver", "580.1"}};
+  gpu["results"][0]["device"] = {{"h2d", {{"median_us", 20}}},
+                                 {"compute", {{"median_us", 450}}},
+                                 {"d2h", {{"median_us", 5}}},
+                                 {"images_per_second", 2222}};
+  gpu["results"][0]["device_bytes"] = 200 << 20;
+  gpu["results"][1]["device"] = nullptr;
+  const Data data = read_all({gpu, bench_json("fp32 (cpu)", "vitrail", "fp32", {{1, 50}})});
+  const Table table = device_table(data);
+  EXPECT_THAT(table.rows, ElementsAre(ElementsAre("fp16 (cuda)", "1", "0.450", "0.0200", "0.00500", "0.500",
+                                                  "2,222", "200")));
+  EXPECT_THAT(machine_table(data).caption, HasSubstr("Test CPU, 2 cores; NVIDIA H100, driver 580.1."));
+  const Report report = build_report(data);
+  EXPECT_THAT(report.html, HasSubstr("GPU compute"));
+  EXPECT_THAT(report.markdown, HasSubstr("| fp16 (cuda) | 1 | 0.450 |"));
+  EXPECT_TRUE(nlohmann::json::parse(report.json)["tables"].contains("device"));
+  EXPECT_EQ(xml_fault(report.html), "");
+
+  const Report host = build_report(full_data());
+  EXPECT_THAT(host.html, Not(HasSubstr("GPU compute")));
+  EXPECT_FALSE(nlohmann::json::parse(host.json)["tables"].contains("device"));
 }
 
 TEST(ByStage, AddsUpInOrder) {

@@ -59,11 +59,6 @@ const KernelEntry* find_entry(std::string_view name, Op op) {
   return nullptr;
 }
 
-Dim rows_of(const Graph& graph, ValueId id) {
-  const SymShape& shape = *graph.value(id).shape;
-  return element_count(SymShape(shape.begin(), shape.end() - (shape.empty() ? 0 : 1))).value_or(Dim{});
-}
-
 std::string refuse_view(const Graph&, const Node&) { return ""; }
 
 }  // namespace vitrail::cpu

@@ -54,12 +54,13 @@ class Pages {
 
 }  // namespace
 
-// One stream. The placement of a batch size is worked out when it first runs and kept.
+// One stream. Where the values of each batch size lie is worked out beforehand, so that running one allocates
+// nothing.
 class CpuContext : public Context {
  public:
   static Result<std::unique_ptr<Context>> create(std::shared_ptr<const CpuProgram> program,
                                                  const ContextOptions& options) {
-    VTL_ASSIGN(const MemoryPlan plan, program->plan(options.max_batch, options.threads));
+    VTL_ASSIGN(MemoryPlan plan, program->plan(options.max_batch, options.threads));
     if (plan.total() > options.workspace_bytes)
       return resource_error(
           "the workspace of {} bytes is too small: batch {} with {} threads needs {} bytes, the "
@@ -68,13 +69,15 @@ class CpuContext : public Context {
     auto context = std::unique_ptr<CpuContext>(new CpuContext(std::move(program), options));
     VTL_ASSIGN(context->arena_, Pages::map(plan.arena_bytes));
     VTL_ASSIGN(context->scratch_, Pages::map(plan.scratch_bytes));
-    context->arena_bytes_ = plan.arena_bytes;
-    context->scratch_bytes_ = plan.scratch_bytes;
+    VTL_TRY(context->place(std::move(plan)));
     return std::unique_ptr<Context>(std::move(context));
   }
 
   Status run(int64_t batch, std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs,
              Observer* observer) override {
+    if (batch < 1 || batch > max_batch_)
+      return usage_error("batch {} is not between 1 and {}, which this context was made for", batch,
+                         max_batch_);
     if (observer) layer_us_.assign(program_->steps_.size(), 0);
     const int64_t slice = std::min(batch, program_->slice_);
     for (int64_t first = 0; first < batch; first += slice) {
@@ -88,7 +91,22 @@ class CpuContext : public Context {
 
  private:
   CpuContext(std::shared_ptr<const CpuProgram> program, const ContextOptions& options)
-      : program_(std::move(program)), pool_(options.threads), buffers_(program_->graph_->values.size()) {}
+      : program_(std::move(program)),
+        max_batch_(options.max_batch),
+        pool_(options.threads),
+        buffers_(program_->graph_->values.size()) {}
+
+  Status place(MemoryPlan largest) {
+    for (int64_t images = 1; images < std::min(max_batch_, program_->slice_); ++images) {
+      VTL_ASSIGN(MemoryPlan plan, program_->plan(images, pool_.threads()));
+      // The packing is a heuristic: should a smaller batch come out larger, the places of the largest hold it
+      // too.
+      placements_.push_back(plan.arena_bytes <= largest.arena_bytes ? std::move(plan.values)
+                                                                    : largest.values);
+    }
+    placements_.push_back(std::move(largest.values));
+    return {};
+  }
 
   // The images of the caller's batch that run now.
   struct Window {
@@ -103,15 +121,7 @@ class CpuContext : public Context {
 
   Status run_slice(const Window& window, std::span<const TensorView> inputs,
                    std::span<const MutableTensorView> outputs, Observer* observer) {
-    auto placed = placements_.find(window.images);
-    if (placed == placements_.end()) {
-      VTL_ASSIGN(MemoryPlan plan, program_->plan(window.images, pool_.threads()));
-      if (plan.arena_bytes > arena_bytes_ || plan.scratch_bytes > scratch_bytes_)
-        return resource_error("batch {} needs {} bytes, this context holds {}", window.images, plan.total(),
-                              arena_bytes_ + scratch_bytes_);
-      placed = placements_.emplace(window.images, std::move(plan.values)).first;
-    }
-    bind(placed->second, window, inputs, outputs);
+    bind(placements_[static_cast<size_t>(window.images) - 1], window, inputs, outputs);
     const RunState state{kernels_for(program_->isa_), pool_, window.images, buffers_.data(), scratch_.data()};
     for (size_t i = 0; i < program_->steps_.size(); ++i) {
       const auto start =
@@ -167,12 +177,12 @@ class CpuContext : public Context {
   }
 
   std::shared_ptr<const CpuProgram> program_;
+  int64_t max_batch_;
   ThreadPool pool_;
   Pages arena_, scratch_;
-  int64_t arena_bytes_ = 0, scratch_bytes_ = 0;
-  std::vector<std::byte*> buffers_;                          // by ValueId
-  std::map<int64_t, std::vector<PlannedValue>> placements_;  // by images in a slice
-  std::vector<double> layer_us_;                             // of the batch under way, for an observer
+  std::vector<std::byte*> buffers_;                    // by ValueId
+  std::vector<std::vector<PlannedValue>> placements_;  // by images in a slice, less 1
+  std::vector<double> layer_us_;                       // of the batch under way, for an observer
 };
 
 CpuProgram::CpuProgram(std::shared_ptr<const Graph> graph, Isa isa) : graph_(std::move(graph)), isa_(isa) {}

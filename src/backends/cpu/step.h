@@ -11,6 +11,7 @@
 #include "backends/cpu/kernels/kernels.h"
 #include "core/thread_pool.h"
 #include "graph/graph.h"
+#include "graph/rows.h"
 
 namespace vitrail::cpu {
 
@@ -55,13 +56,5 @@ const KernelEntry* find_entry(std::string_view name, Op op);
 // Name of the kernel that ends every list and the step that it makes: the reference backend's loops.
 inline constexpr std::string_view kReferenceKernel = "reference";
 std::unique_ptr<Step> make_reference_step(const Graph& graph, const Node& node);
-
-// Extent `axis` (negative counts from the end) of a value of known shape.
-inline Dim extent(const Graph& graph, ValueId id, int axis) {
-  const SymShape& s = *graph.value(id).shape;
-  return s[static_cast<size_t>(axis < 0 ? axis + static_cast<int>(s.size()) : axis)];
-}
-// Product of all extents but the last: the rows of a value seen as a matrix.
-Dim rows_of(const Graph& graph, ValueId id);
 
 }  // namespace vitrail::cpu

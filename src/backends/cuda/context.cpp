@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "backends/cuda/kernel_list.h"
 #include "core/error.h"
@@ -18,6 +19,13 @@ std::vector<int64_t> bucket_sizes(int64_t max_batch) {
   std::vector<int64_t> sizes;
   for (int64_t size = 1; size < max_batch; size *= 2) sizes.push_back(size);
   sizes.push_back(std::max<int64_t>(1, max_batch));
+  return sizes;
+}
+
+std::vector<int64_t> sizes_to_bind(const CudaProgram& program, int64_t max_batch) {
+  if (program.rows_are_independent()) return bucket_sizes(max_batch);
+  std::vector<int64_t> sizes(static_cast<size_t>(max_batch));
+  std::iota(sizes.begin(), sizes.end(), int64_t{1});
   return sizes;
 }
 
@@ -43,17 +51,27 @@ Result<std::unique_ptr<Context>> CudaContext::create(std::shared_ptr<const CudaP
   auto context = std::unique_ptr<CudaContext>(new CudaContext(std::move(program), options.max_batch));
   VTL_TRY(context->allocate());
   VTL_TRY(context->place(plan));
-  const bool cut = context->program_->rows_are_independent();
-  for (int64_t size : cut ? bucket_sizes(options.max_batch) : std::vector<int64_t>{options.max_batch}) {
-    VTL_ASSIGN(Bound bound, context->bind(size));
-    VTL_TRY(context->capture(bound));
-    double us = 0;
-    VTL_TRY(context->measure(bound, &us));
-    context->buckets_.push_back({size, us});
-    context->bounds_.push_back(std::move(bound));
-  }
-  context->runs_.resize(static_cast<size_t>(options.max_batch) + 1);
+  VTL_TRY(context->bind_all());
   return std::unique_ptr<Context>(std::move(context));
+}
+
+Status CudaContext::bind_all() {
+  const bool cut = program_->rows_are_independent();
+  std::vector<Bucket> buckets;
+  for (int64_t size : sizes_to_bind(*program_, max_batch_)) {
+    VTL_ASSIGN(Bound bound, bind(size));
+    VTL_TRY(warm_up(bound));
+    VTL_TRY(capture(bound));
+    double us = 0;
+    // Host layers run first in the largest batch, which touches all of their memory.
+    if (cut || size == max_batch_) VTL_TRY(measure(bound, &us));
+    buckets.push_back({size, us});
+    bounds_.push_back(std::move(bound));
+  }
+  if (cut) splitter_ = BatchSplitter(max_batch_, buckets);
+  runs_.resize(std::max<size_t>(splitter_.most_runs(), 1));
+  while (marks_.size() < runs_.size()) VTL_TRY(add_mark());
+  return {};
 }
 
 Status CudaContext::allocate() {
@@ -108,12 +126,14 @@ Status CudaContext::place(const MemoryPlan& plan) {
   return {};
 }
 
-Result<CudaContext::Bound> CudaContext::bind(int64_t size) const {
+Result<CudaContext::Bound> CudaContext::bind(int64_t size) {
   Bound bound;
   bound.size = size;
   bound.buffers = program_->alias(buffers_, size);
   Binding b;
   b.batch = size;
+  b.max_batch = max_batch_;
+  b.shared = &shared_;
   b.buffers = bound.buffers;
   b.scratch = scratch_;
   b.workspace = workspace_;
@@ -142,11 +162,17 @@ Status CudaContext::enqueue(const Bound& bound) const {
   return {};
 }
 
+// Modules load and attributes are set here. Host layers are left out: they have no modules, and every size of
+// them would take long. Kernels bear what stands in their place.
+Status CudaContext::warm_up(const Bound& bound) const {
+  for (size_t n = 0; n < bound.launches.size(); ++n)
+    if (bound.launches[n] && !program_->steps()[n]->on_host())
+      VTL_TRY(bound.launches[n]->enqueue(stream_.get(), false));
+  return cuda_status(cudaStreamSynchronize(stream_.get()), "the first run");
+}
+
 Status CudaContext::capture(Bound& bound) {
   if (program_->has_host_steps()) return {};
-  // Once outside the capture: modules load and attributes are set there.
-  VTL_TRY(enqueue(bound));
-  VTL_TRY(cuda_status(cudaStreamSynchronize(stream_.get()), "the first run"));
   VTL_TRY(
       cuda_status(cudaStreamBeginCapture(stream_.get(), cudaStreamCaptureModeThreadLocal), "the CUDA graph"));
   const Status status = enqueue(bound);
@@ -179,25 +205,13 @@ Result<std::span<const int64_t>> CudaContext::runs_of(int64_t batch) {
   if (batch < 1 || batch > max_batch_)
     return usage_error("batch {} is not between 1 and {}, which this context was made for", batch,
                        max_batch_);
-  auto& runs = runs_[static_cast<size_t>(batch)];
-  if (runs.empty()) {
-    if (program_->rows_are_independent())
-      runs = split_batch(batch, buckets_);
-    else
-      runs = {batch};
-    while (marks_.size() < runs.size()) VTL_TRY(add_mark());
-  }
-  return std::span<const int64_t>(runs);
+  if (program_->rows_are_independent()) return splitter_.split(batch, runs_);
+  runs_[0] = batch;
+  return std::span<const int64_t>(runs_).first(1);
 }
 
-Result<const CudaContext::Bound*> CudaContext::bound_of(int64_t size) {
-  for (const Bound& b : bounds_)
-    if (b.size == size) return &b;
-  // Only for graphs whose batches cannot be cut: bound when first seen.
-  VTL_ASSIGN(Bound bound, bind(size));
-  VTL_TRY(capture(bound));
-  bounds_.push_back(std::move(bound));
-  return &bounds_.back();
+const CudaContext::Bound& CudaContext::bound_of(int64_t size) const {
+  return *std::ranges::find(bounds_, size, &Bound::size);
 }
 
 Status CudaContext::add_times(const Marks& m) {
@@ -214,7 +228,8 @@ Status CudaContext::add_times(const Marks& m) {
 
 bool CudaContext::is_pinned(const void* data) {
   cudaPointerAttributes attributes{};
-  if (cudaPointerGetAttributes(&attributes, data) == cudaSuccess) return attributes.type == cudaMemoryTypeHost;
+  if (cudaPointerGetAttributes(&attributes, data) == cudaSuccess)
+    return attributes.type == cudaMemoryTypeHost;
   (void)cudaGetLastError();
   return false;
 }
@@ -228,19 +243,20 @@ Status CudaContext::run(int64_t batch, std::span<const TensorView> inputs,
   for (size_t i = 0; i < inputs_.size(); ++i) {
     Port& port = inputs_[i];
     // Only read from, so dropping the const is safe.
-    port.host = is_pinned(inputs[i].data) ? static_cast<std::byte*>(const_cast<void*>(inputs[i].data)) : port.pinned;
+    port.host =
+        is_pinned(inputs[i].data) ? static_cast<std::byte*>(const_cast<void*>(inputs[i].data)) : port.pinned;
     if (port.host == port.pinned) std::memcpy(port.pinned, inputs[i].data, inputs[i].bytes());
   }
   for (size_t i = 0; i < outputs_.size(); ++i)
-    outputs_[i].host = is_pinned(outputs[i].data) ? static_cast<std::byte*>(outputs[i].data) : outputs_[i].pinned;
+    outputs_[i].host =
+        is_pinned(outputs[i].data) ? static_cast<std::byte*>(outputs[i].data) : outputs_[i].pinned;
   int64_t first = 0;
   for (size_t i = 0; i < runs.size(); ++i) {
-    VTL_ASSIGN(const Bound* bound, bound_of(runs[i]));
     const int64_t rows = std::min(runs[i], batch - first);
-    VTL_TRY(run_slice(*bound, first, rows, marks_[i], observer));
+    VTL_TRY(run_slice(bound_of(runs[i]), first, rows, marks_[i], observer));
     first += rows;
   }
-  VTL_TRY(cuda_status(cudaStreamSynchronize(stream_.get()), fmt::format("batch {}", batch)));
+  VTL_TRY(cuda_status(cudaStreamSynchronize(stream_.get()), "the results"));
   for (size_t i = 0; i < runs.size(); ++i) VTL_TRY(add_times(marks_[i]));
   for (size_t i = 0; i < outputs_.size(); ++i)
     if (outputs_[i].host == outputs_[i].pinned)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -12,7 +13,7 @@ namespace vitrail::cuda {
 
 // One stream: an arena on the device, pinned copies of inputs and outputs, and for each of a few batch sizes
 // all launches bound to their addresses and captured into one CUDA graph. Other sizes run as a sequence of
-// these.
+// these; where batches cannot be cut there are none.
 class CudaContext : public Context {
  public:
   static Result<std::unique_ptr<Context>> create(std::shared_ptr<const CudaProgram> program,
@@ -53,13 +54,15 @@ class CudaContext : public Context {
       : program_(std::move(program)), max_batch_(max_batch) {}
   Status allocate();
   Status place(const MemoryPlan& plan);
-  Result<Bound> bind(int64_t size) const;
+  Result<Bound> bind(int64_t size);
+  Status warm_up(const Bound& bound) const;
   Status capture(Bound& bound);
   Status measure(const Bound& bound, double* us);
   Status enqueue(const Bound& bound) const;
-  // The runs that make up a batch; cut when first asked for.
+  Status bind_all();
+  // The runs that make up a batch.
   Result<std::span<const int64_t>> runs_of(int64_t batch);
-  Result<const Bound*> bound_of(int64_t size);
+  const Bound& bound_of(int64_t size) const;
   int* flag() const { return reinterpret_cast<int*>(flag_.data()); }
   static bool is_pinned(const void* data);
   Status run_slice(const Bound& bound, int64_t first, int64_t rows, const Marks& marks, Observer* observer);
@@ -80,13 +83,17 @@ class CudaContext : public Context {
   std::byte *scratch_ = nullptr, *workspace_ = nullptr;
   std::vector<Port> inputs_, outputs_;
   std::vector<Bound> bounds_;
-  std::vector<Bucket> buckets_;             // with their costs
-  std::vector<std::vector<int64_t>> runs_;  // by batch
-  std::vector<double> layer_us_;            // of the batch under way, for an observer
+  BatchSplitter splitter_;
+  std::vector<int64_t> runs_;                            // of the batch under way
+  std::map<const Step*, std::shared_ptr<void>> shared_;  // Binding::shared
+  std::vector<double> layer_us_;                         // of the batch under way, for an observer
   std::optional<DeviceTimes> times_;
 };
 
 // 1, 2, 4, … and max_batch itself.
 std::vector<int64_t> bucket_sizes(int64_t max_batch);
+// The batch sizes that a context makes ready: these where batches may be cut, else every one, as nothing may
+// be allocated later.
+std::vector<int64_t> sizes_to_bind(const CudaProgram& program, int64_t max_batch);
 
 }  // namespace vitrail::cuda

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <sstream>
 
 #include "core/error.h"
 
@@ -31,6 +32,14 @@ Result<Device> query() {
 
 std::string version_text(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
 
+std::string driver_version(const std::string& text) {
+  std::istringstream words(text);
+  for (std::string word; words >> word;)
+    if (word.find('.') != std::string::npos && word.find_first_not_of("0123456789.") == std::string::npos)
+      return word;
+  return "";
+}
+
 Status cuda_status(cudaError_t error, const std::string& where) {
   if (error == cudaSuccess) return {};
   (void)cudaGetLastError();  // clears it, so that the next call does not report it again
@@ -44,8 +53,8 @@ Status cuda_status(cudaError_t error, const std::string& where) {
     case cudaErrorStubLibrary:
     case cudaErrorSystemNotReady:
     case cudaErrorSystemDriverMismatch:
-      return unavailable("{}: no NVIDIA driver, or one older than CUDA {} needs ({})",
-                         where, version_text(CUDART_VERSION), text);
+      return unavailable("{}: no NVIDIA driver, or one older than CUDA {} needs ({})", where,
+                         version_text(CUDART_VERSION), text);
     case cudaErrorNoKernelImageForDevice:
     case cudaErrorUnsupportedPtxVersion:
       return unavailable(
@@ -66,7 +75,7 @@ Status cuda_status(cudaError_t error, const std::string& where) {
     case cudaErrorAssert:
       return internal_error("{}: {}; the CUDA context is lost; load the engine again", where, text);
     default:
-      return internal_error("{}: CUDA error {}: {}", where, cudaGetErrorName(error), text);
+      return internal_error("{}: {}: {}", where, cudaGetErrorName(error), text);
   }
 }
 

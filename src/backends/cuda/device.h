@@ -32,6 +32,9 @@ struct Device {
 Result<Device> current_device();
 
 std::string version_text(int version);  // 13010 -> "13.1"
+// The number in /proc/driver/nvidia/version: "… Kernel Module  580.159.04  Tue …" -> "580.159.04"; empty
+// without one.
+std::string driver_version(const std::string& text);
 
 // One resource of the runtime: destroyed at the end of its life.
 template <class Handle, cudaError_t (*Destroy)(Handle)>

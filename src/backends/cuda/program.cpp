@@ -2,6 +2,8 @@
 #include "backends/cuda/program.h"
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 #include <map>
 
 #include "backends/cuda/context.h"
@@ -14,7 +16,9 @@
 namespace vitrail::cuda {
 namespace {
 
-int64_t align(int64_t bytes) { return (bytes + kOperandAlignment - 1) / kOperandAlignment * kOperandAlignment; }
+int64_t align(int64_t bytes) {
+  return (bytes + kOperandAlignment - 1) / kOperandAlignment * kOperandAlignment;
+}
 
 }  // namespace
 
@@ -67,7 +71,8 @@ void CudaProgram::find_roots() {
       roots_[static_cast<size_t>(node.outputs[0])] = roots_[static_cast<size_t>(node.input(0))];
   // A copy for the outside must be made.
   std::vector<bool> leaves(roots_.size());
-  for (ValueId id : graph_->outputs) leaves[static_cast<size_t>(roots_[static_cast<size_t>(id)].value)] = true;
+  for (ValueId id : graph_->outputs)
+    leaves[static_cast<size_t>(roots_[static_cast<size_t>(id)].value)] = true;
   for (size_t n = 0; n < steps_.size(); ++n) {
     const Node& node = graph_->nodes[n];
     if (!steps_[n] || !steps_[n]->alias_offset(1) || leaves[static_cast<size_t>(node.outputs[0])]) continue;
@@ -77,7 +82,8 @@ void CudaProgram::find_roots() {
 }
 
 bool CudaProgram::is_alias(size_t node, int64_t batch) const {
-  return steps_[node] && graph_->nodes[node].outputs[0] != kNoValue && roots_[static_cast<size_t>(graph_->nodes[node].outputs[0])].may_alias != kNoValue &&
+  return steps_[node] && graph_->nodes[node].outputs[0] != kNoValue &&
+         roots_[static_cast<size_t>(graph_->nodes[node].outputs[0])].may_alias != kNoValue &&
          steps_[node]->alias_offset(batch);
 }
 
@@ -150,8 +156,7 @@ Result<MemoryPlan> CudaProgram::plan(int64_t batch, int) const {
       for (size_t i = 0; i < node.outputs.size(); ++i)
         if (node.outputs[i] != kNoValue && !(i == 0 && node.integer("only_q", 0)))
           request(node.outputs[i], at);
-    for (ValueId id : node.inputs)
-      read(id, at);
+    for (ValueId id : node.inputs) read(id, at);
   }
   for (ValueId id : graph_->outputs) read(id, static_cast<int>(graph_->nodes.size()));
   std::vector<BufferRequest> list;
@@ -172,6 +177,19 @@ bool CudaProgram::steps_check_inputs() const {
       if (steps_[i] && steps_[i]->checks_input() && graph_->nodes[i].input(0) == id) return true;
     return dtype_size(graph_->value(id).dtype) == 1;
   });
+}
+
+std::optional<DeviceInfo> CudaProgram::device_info() const {
+  DeviceInfo info;
+  info.name = device_.name;
+  info.compute_capability = fmt::format("{}.{}", device_.cc / 10, device_.cc % 10);
+  std::ifstream file("/proc/driver/nvidia/version");
+  info.driver = driver_version({std::istreambuf_iterator<char>(file), {}});
+  info.driver_cuda = version_text(device_.driver);
+  info.runtime_cuda = version_text(device_.runtime);
+  info.multiprocessors = device_.multiprocessors;
+  info.memory_bytes = static_cast<int64_t>(device_.memory);
+  return info;
 }
 
 std::shared_ptr<void> CudaProgram::allocate_host(size_t bytes) const {

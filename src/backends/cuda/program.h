@@ -23,11 +23,13 @@ class CudaProgram : public Program, public std::enable_shared_from_this<CudaProg
   Result<std::unique_ptr<Context>> create_context(const ContextOptions& options) const override;
   std::shared_ptr<void> allocate_host(size_t bytes) const override;
   int64_t device_bytes() const override { return device_bytes_; }
+  std::optional<DeviceInfo> device_info() const override;
+  Result<std::vector<double>> library_us(int64_t batch) const override;
 
   // What contexts need.
   struct Root {
     enum Kind { kArena, kConstant } kind = kArena;
-    ValueId value = kNoValue;  // that owns the memory
+    ValueId value = kNoValue;      // that owns the memory
     ValueId may_alias = kNoValue;  // value inside which it lies at some batch sizes
   };
   const Graph& graph() const { return *graph_; }

@@ -3,6 +3,7 @@
 // load time and, for each batch size of a context, a Launch with all pointers and shapes fixed.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -13,24 +14,31 @@
 #include "backends/cuda/lt.h"
 #include "backends/cuda/precision.h"
 #include "graph/graph.h"
+#include "graph/rows.h"
 
 namespace vitrail::cuda {
 
 // Of TMA's and cuBLASLt's operands in bytes, with room to spare.
 inline constexpr int64_t kOperandAlignment = 256;
 
+class Step;
+
 // Where the values of one batch size are.
 struct Binding {
-  int64_t batch = 0;
+  int64_t batch = 0, max_batch = 0;
   std::span<std::byte* const> buffers;  // by ValueId; null for what is not computed
   std::byte* scratch = nullptr;         // at least the step's scratch_bytes()
   std::byte* workspace = nullptr;       // of cuBLASLt
   size_t workspace_bytes = 0;
   const Device* device = nullptr;
   const Lt* lt = nullptr;  // null where no step needs it
-  // By ValueId, for the statistics of rows: columns of a group, as the product that makes them has chosen (kernels/types.h).
+  // By ValueId, for the statistics of rows: columns of a group, as the product that makes them has chosen
+  // (kernels/types.h).
   std::span<int> stats_widths;
-  int* non_finite = nullptr;  // in memory that the host reads too: a step found NaN or infinity in a graph input
+  // What a step's launches of all batch sizes of one context have in common.
+  std::map<const Step*, std::shared_ptr<void>>* shared = nullptr;
+  int* non_finite =
+      nullptr;  // in memory that the host reads too: a step found NaN or infinity in a graph input
 
   template <class T = void>
   T* data(ValueId id) const {
@@ -55,8 +63,8 @@ class Step {
   virtual bool needs_lt() const { return false; }
   // Whether it sets Binding::non_finite for its first input, all of which it reads.
   virtual bool checks_input() const { return false; }
-  // Bytes into its input at which the output lies as it is, so that nothing needs to be launched at this batch size.
-  // One that has them at any has them at batch 1.
+  // Bytes into its input at which the output lies as it is, so that nothing needs to be launched at this
+  // batch size. One that has them at any has them at batch 1.
   virtual std::optional<int64_t> alias_offset(int64_t /*batch*/) const { return std::nullopt; }
   // Runs on the host between copies: cannot be part of a CUDA graph.
   virtual bool on_host() const { return false; }
@@ -85,17 +93,6 @@ std::unique_ptr<Launch> kernel_launch(std::string where, Function function) {
 
 inline std::string layer_text(const Node& node) { return "layer '" + node.name + "'"; }
 
-// Extent `axis` (negative counts from the end) of a value of known shape.
-inline Dim extent(const Graph& graph, ValueId id, int axis) {
-  const SymShape& s = *graph.value(id).shape;
-  return s[static_cast<size_t>(axis < 0 ? axis + static_cast<int>(s.size()) : axis)];
-}
-// Product of all extents but the last: the rows of a value seen as a matrix. Nothing when not affine in the
-// batch.
-inline std::optional<Dim> rows_of(const Graph& graph, ValueId id) {
-  const SymShape& shape = *graph.value(id).shape;
-  return element_count(SymShape(shape.begin(), shape.end() - (shape.empty() ? 0 : 1)));
-}
 // Of a value that a kernel reads or writes; E4M3 only where the node's attribute says so.
 inline Type type_of(const Graph& graph, ValueId id) {
   return type_of(graph.value(id).dtype).value_or(Type::kF32);

@@ -12,7 +12,7 @@
 namespace vitrail::cuda {
 namespace {
 
-constexpr int kFormat = 2;
+constexpr int kFormat = 3;
 constexpr size_t kMaxBytes = size_t{64} << 20;
 
 std::map<std::string, Timing> read(const std::string& path) {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <map>
 
@@ -9,24 +8,22 @@
 #include "backends/cuda/kernel_list.h"
 #include "backends/cuda/steps/steps.h"
 #include "backends/cuda/tactics.h"
+#include "backends/cuda/timing.h"
 #include "core/cancel.h"
 #include "core/error.h"
-#include "core/half.h"
 
 namespace vitrail::cuda {
 namespace {
 
 constexpr size_t kOwnCandidates = 6, kOwnCandidatesOfFewRows = 12;
 constexpr int64_t kFewRows = 2048;
-constexpr int kLtCandidates = 2, kTimed = 12, kRounds = 4;
-// Few rows are bound by the weights, which in a model come from device memory: so many bytes of them take turns.
-constexpr int64_t kRotated = int64_t{64} << 20;
+constexpr int kLtCandidates = 2, kTimed = 12;
 
 int64_t align(int64_t bytes) { return (bytes + 255) / 256 * 256; }
 
 int64_t weight_bytes(const Product& p) { return align(p.args.n * p.args.k * type_size(p.type)); }
 int copies_of_weight(const Product& p) {
-  return p.args.m > kFewRows ? 1 : static_cast<int>(std::clamp<int64_t>(kRotated / weight_bytes(p), 1, kTimed));
+  return p.args.m > kFewRows ? 1 : copies_that_leave_the_cache(weight_bytes(p), kTimed);
 }
 
 // Where the operands of a product go in the scratch memory; total bytes when `base` is null.
@@ -59,10 +56,8 @@ class Tuner {
                allocate_device(static_cast<size_t>(bytes), "the operands of the kernels to be timed"));
     VTL_ASSIGN(t->workspace_, allocate_device(kLtWorkspaceBytes, "the workspace of cuBLASLt"));
     VTL_ASSIGN(t->stream_, make_stream());
-    VTL_ASSIGN(t->from_, make_event());
-    VTL_ASSIGN(t->to_, make_event());
     if (auto lt = Lt::open(); lt.ok()) t->lt_ = *lt;
-    VTL_TRY(t->fill());
+    VTL_TRY(fill_with_numbers(t->memory_, "the operands of the kernels to be timed"));
     return t;
   }
 
@@ -92,22 +87,6 @@ class Tuner {
  private:
   explicit Tuner(const Target& target) : target_(target) {}
 
-  // Numbers of ordinary size: zeros would draw less power, and so run faster, than what comes.
-  Status fill() {
-    std::vector<uint16_t> block(size_t{1} << 20);
-    uint32_t state = 12345;
-    for (uint16_t& v : block) {
-      state = state * 1664525u + 1013904223u;
-      v = float_to_half(static_cast<float>(state >> 8) * 0x1p-23f - 1.0f);
-    }
-    for (size_t at = 0; at < memory_.bytes(); at += block.size() * 2)
-      VTL_TRY(
-          cuda_status(cudaMemcpy(memory_.data() + at, block.data(),
-                                 std::min(block.size() * 2, memory_.bytes() - at), cudaMemcpyHostToDevice),
-                      "the operands of the kernels to be timed"));
-    return {};
-  }
-
   Result<double> time(const Product& p, const std::string& config) {
     Binding b;
     b.workspace = workspace_.data();
@@ -122,37 +101,17 @@ class Tuner {
       launches.push_back(std::move(launch));
     }
     const bool own = launches[0]->ends_in_own_kernel();
-    VTL_TRY(launches[0]->enqueue(stream_.get(), false));
-    VTL_TRY(cuda_status(cudaStreamSynchronize(stream_.get()), "tuning " + config));
-    // In a graph, as they will run: launched one by one, small kernels take as long as the host needs for each.
-    VTL_TRY(cuda_status(cudaStreamBeginCapture(stream_.get(), cudaStreamCaptureModeThreadLocal), "tuning"));
-    Status status;
-    for (int i = 0; i < kTimed && status.ok(); ++i)
-      status = launches[static_cast<size_t>(i) % launches.size()]->enqueue(stream_.get(), own && i > 0);
-    CapturedGraph captured;
-    const cudaError_t ended = cudaStreamEndCapture(stream_.get(), captured.put());
-    VTL_TRY(status);
-    VTL_TRY(cuda_status(ended, "tuning " + config));
-    GraphExec graph;
-    VTL_TRY(cuda_status(cudaGraphInstantiate(graph.put(), captured.get(), 0), "tuning " + config));
-    std::array<double, kRounds> us{};
-    for (double& round : us) {  // the first warms up
-      VTL_TRY(cuda_status(cudaEventRecord(from_.get(), stream_.get()), "an event"));
-      VTL_TRY(cuda_status(cudaGraphLaunch(graph.get(), stream_.get()), "tuning " + config));
-      VTL_TRY(cuda_status(cudaEventRecord(to_.get(), stream_.get()), "an event"));
-      VTL_TRY(cuda_status(cudaEventSynchronize(to_.get()), "tuning " + config));
-      float ms = 0;
-      VTL_TRY(cuda_status(cudaEventElapsedTime(&ms, from_.get(), to_.get()), "an event"));
-      round = static_cast<double>(ms) * 1e3 / kTimed;
-    }
-    std::sort(us.begin() + 1, us.end());
-    return us[kRounds / 2];
+    return graph_microseconds(
+        stream_.get(), kTimed,
+        [&](int i) {
+          return launches[static_cast<size_t>(i) % launches.size()]->enqueue(stream_.get(), own && i > 0);
+        },
+        "tuning " + config);
   }
 
   Target target_;
   DeviceMemory memory_, workspace_;
   Stream stream_;
-  Event from_, to_;
   std::shared_ptr<Lt> lt_;
 };
 

@@ -163,38 +163,6 @@ Result<Tensors> dispatch(const Call& call) {
   return call.error("no such operator");
 }
 
-// Operators that pass elements on untouched, whatever their type.
-bool only_moves(Op op) {
-  switch (op) {
-    case Op::Cast:
-    case Op::CastLike:
-    case Op::Identity:
-    case Op::Dropout:
-    case Op::Where:
-    case Op::Concat:
-    case Op::Constant:
-    case Op::ConstantOfShape:
-    case Op::DepthToSpace:
-    case Op::Expand:
-    case Op::Flatten:
-    case Op::Gather:
-    case Op::Pad:
-    case Op::Reshape:
-    case Op::Shape:
-    case Op::Size:
-    case Op::Slice:
-    case Op::SpaceToDepth:
-    case Op::Split:
-    case Op::Squeeze:
-    case Op::Tile:
-    case Op::Transpose:
-    case Op::Unsqueeze:
-      return true;
-    default:
-      return false;
-  }
-}
-
 bool is_half(DType dtype) { return dtype == DType::kF16 || dtype == DType::kBF16; }
 
 Tensor widen(const Tensor& t) {
@@ -248,7 +216,7 @@ Result<std::vector<Tensor>> evaluate_node(const Node& node, std::span<const Tens
       // Weights in a memory map may lie at any address; C++ reads a number only where it is aligned.
       const bool aligned = reinterpret_cast<uintptr_t>(t.data()) % dtype_size(t.dtype()) == 0;
       if (!aligned) copies[i] = t.clone();
-      if (is_half(t.dtype()) && !only_moves(node.op)) copies[i] = widen(aligned ? t : copies[i]);
+      if (is_half(t.dtype()) && !has_trait(node.op, kMovement)) copies[i] = widen(aligned ? t : copies[i]);
       if (copies[i].dtype() != DType::kUndefined) pointers[i] = &copies[i];
     }
     call.inputs = pointers;
@@ -256,7 +224,7 @@ Result<std::vector<Tensor>> evaluate_node(const Node& node, std::span<const Tens
     // The first input has the type of the output; DequantizeLinear's scale has.
     const size_t typed = node.op == Op::DequantizeLinear ? 1 : 0;
     const DType dtype = typed < inputs.size() && inputs[typed] ? inputs[typed]->dtype() : DType::kUndefined;
-    if (is_half(dtype) && !only_moves(node.op))
+    if (is_half(dtype) && !has_trait(node.op, kMovement))
       for (Tensor& t : outputs)
         if (t.dtype() == DType::kF32) t = narrow(t, dtype);
     return outputs;

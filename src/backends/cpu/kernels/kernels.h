@@ -178,12 +178,6 @@ struct PatchArgs {
 };
 void gather_patches(ThreadPool& pool, const PatchArgs& args);
 
-constexpr int kMaxRank = 6;
-// out[i_perm[0], i_perm[1], …] = x[i_0, i_1, …]: NumPy's transpose(x, perm). element_size is 1, 2, 4 or 8
-// bytes.
-void permute(ThreadPool& pool, const void* x, int rank, const int64_t* shape, const int* perm,
-             size_t element_size, void* out);
-
 // --- Images
 // ------------------------------------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ class LinearStep : public Step {
         bias_(node.input(2)),
         residual_(node.input(3)),
         y_(node.outputs[0]),
-        rows_(rows_of(graph, node.input(0))),
+        rows_(*rows_of(graph, node.input(0))),
         k_(extent(graph, node.input(0), -1).fixed),
         n_(node.integer("packed_n", 0)),
         activation_(*activation_from_name(node.text("activation", "none"))) {}
@@ -150,6 +150,7 @@ std::string refuse_packed(const Graph& graph, const Node& node, int64_t k) {
 std::string refuse_linear(const Graph& graph, const Node& node) {
   if (graph.value(node.input(0)).dtype != DType::kF32) return "input is not float32";
   if (!extent(graph, node.input(0), -1).is_fixed()) return "inner extent depends on the batch";
+  if (!rows_of(graph, node.input(0))) return "the number of rows is not affine in the batch";
   const std::string activation = node.text("activation", "none");
   if (!activation_from_name(activation)) return fmt::format("no epilogue for activation '{}'", activation);
   return refuse_packed(graph, node, extent(graph, node.input(0), -1).fixed);

@@ -21,7 +21,7 @@ class LayerNormStep : public Step {
         scale_(node.input(1)),
         bias_(node.input(2)),
         y_(node.outputs[0]),
-        rows_(rows_of(graph, x_)),
+        rows_(*rows_of(graph, x_)),
         cols_(extent(graph, x_, -1).fixed),
         epsilon_(node.real("epsilon", 1e-5f)),
         bytes_(output_bytes(graph, node)) {}
@@ -49,7 +49,7 @@ class SoftmaxStep : public Step {
   SoftmaxStep(const Graph& graph, const Node& node)
       : x_(node.input(0)),
         y_(node.outputs[0]),
-        rows_(rows_of(graph, x_)),
+        rows_(*rows_of(graph, x_)),
         cols_(extent(graph, x_, -1).fixed) {}
   Status run(const RunState& s) const override {
     softmax(s.kernels, s.pool, s.data(x_), rows_.at(s.batch), cols_, s.data(y_));
@@ -61,16 +61,6 @@ class SoftmaxStep : public Step {
   Dim rows_;
   int64_t cols_;
 };
-
-// The one axis of a ReduceMean, when it is known.
-std::optional<size_t> mean_axis(const Graph& graph, const Node& node) {
-  const auto rank = static_cast<int64_t>(graph.value(node.input(0)).shape->size());
-  if (node.input(1) == kNoValue || !graph.value(node.input(1)).integers) return std::nullopt;
-  const auto& axes = *graph.value(node.input(1)).integers;
-  if (axes.size() != 1 || !axes[0].is_fixed()) return std::nullopt;
-  const int64_t axis = axes[0].fixed < 0 ? axes[0].fixed + rank : axes[0].fixed;
-  return axis >= 0 && axis < rank ? std::optional(static_cast<size_t>(axis)) : std::nullopt;
-}
 
 // Mean over an axis, x seen as [outer, length, inner]: mean pooling. Each output is one chain of additions in
 // order.
@@ -108,6 +98,7 @@ class MeanStep : public Step {
 std::string refuse_rows(const Graph& graph, const Node& node) {
   if (graph.value(node.input(0)).dtype != DType::kF32) return "input is not float32";
   if (!is_last_axis(graph, node)) return "not over the last axis";
+  if (!rows_of(graph, node.input(0))) return "the number of rows is not affine in the batch";
   return extent(graph, node.input(0), -1).is_fixed() ? "" : "the last extent depends on the batch";
 }
 
@@ -140,6 +131,8 @@ std::string refuse_mean(const Graph& graph, const Node& node) {
   const SymShape& shape = *graph.value(node.input(0)).shape;
   for (size_t i = *axis; i < shape.size(); ++i)
     if (!shape[i].is_fixed()) return "extents from the axis on depend on the batch";
+  if (!element_count(SymShape(shape.begin(), shape.begin() + static_cast<std::ptrdiff_t>(*axis))))
+    return "the outer extents are not affine in the batch";
   return "";
 }
 

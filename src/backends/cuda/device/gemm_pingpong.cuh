@@ -58,6 +58,8 @@ __global__ void __launch_bounds__(384, 1)
   using Acc = typename Product::Accumulator;
   constexpr bool kScaled = sizeof(In) == 1;
   constexpr bool kAdds = kEpilogue == Epilogue::kResidual || kEpilogue == Epilogue::kTable;
+  // A LayerNorm may be folded into the product; that of integers is a kernel of its own.
+  constexpr bool kScalesRows = !kAdds && !std::is_same_v<In, int8_t>;
   constexpr int kPartColumns = kBytes ? 64 : 32, kParts = kN / kPartColumns;
   constexpr int kStatsParts = kN % 64 == 0 ? 2 : 3;  // parts of a group of columns whose statistics are taken together
   static_assert(!(kBytes && kAdds) && kN % kPartColumns == 0);
@@ -69,10 +71,11 @@ __global__ void __launch_bounds__(384, 1)
   uint8_t* const vectors = staging + 2 * S::kStaging;
   auto* full = reinterpret_cast<uint64_t*>(vectors + 2 * S::kVectors);
   uint64_t* empty = full + S::kStages;
-  uint64_t* ready = empty + S::kStages;      // a consumer's vectors are there
-  uint64_t* taken = ready + 2;               // and are read
-  uint64_t* turn_of = taken + 2;             // the other consumer has issued its products
-  uint64_t* arrived = turn_of + 2;           // residual, by consumer and buffer
+  uint64_t* turn_of = empty + S::kStages;  // the other consumer has issued its products
+  uint64_t* arrived = turn_of + 2;         // residual, by consumer and buffer
+  // Named barriers, of a consumer and the warps that fetch its vectors: they are there; they have been read.
+  const auto ready = [](int consumer) { return 3 + consumer; };
+  const auto taken = [](int consumer) { return 5 + consumer; };
 
   // By a shuffle, so that the compiler knows it to be the same in the whole warp and keeps descriptors in uniform registers.
   const int warpgroup = __shfl_sync(~0u, static_cast<int>(threadIdx.x / 128), 0);
@@ -91,8 +94,6 @@ __global__ void __launch_bounds__(384, 1)
       barrier_init(empty + s, kCluster ? 2 : 1);
     }
     for (int i = 0; i < 2; ++i) {
-      barrier_init(ready + i, 96);
-      barrier_init(taken + i, 1);
       barrier_init(turn_of + i, 1);
     }
     for (int i = 0; i < 2 * S::kBuffers; ++i) barrier_init(arrived + i, 1);
@@ -114,7 +115,7 @@ __global__ void __launch_bounds__(384, 1)
   auto bias_of = [&](int consumer) { return reinterpret_cast<float*>(vectors + consumer * S::kVectors); };
 
   if (warpgroup == 0) {
-    registers_down<56>();
+    registers_down<kScalesRows ? 56 : 24>();
     if (threadIdx.x == 0) {
       auto load_b = [&](int s, int step, int n0) {
         barrier_expect(full + s, S::kABytes + S::kBBytes);
@@ -145,12 +146,12 @@ __global__ void __launch_bounds__(384, 1)
       for (int tile = first; tile < tiles; tile += stride, ++turn) {
         const int consumer = turn % 2, m0 = row_of(tile), n0 = column_of(tile);
         float* const bias = bias_of(consumer);
-        barrier_wait(taken + consumer, (turn / 2 & 1) ^ 1);
+        if (turn >= 2) named_barrier(taken(consumer), 128 + 96);
         for (int i = helper; i < kN; i += 96) {
           bias[i] = g.bias && n0 + i < g.n ? g.bias[n0 + i] : 0;
           if constexpr (kScaled) bias[kN + i] = g.col_scale && n0 + i < g.n ? g.col_scale[n0 + i] : 1;
         }
-        if (!kAdds && g.stats) {
+        if (kScalesRows && g.stats) {
           if (turn == 0) wait_for_previous_kernel();
           float* const rows = bias + (kScaled ? 2 : 1) * kN;
           for (int i = helper; i < S::kM; i += 96) {
@@ -158,7 +159,8 @@ __global__ void __launch_bounds__(384, 1)
             rows[i] = merge_rstd<6>(g, row);
           }
         }
-        barrier_arrive(ready + consumer);
+        __syncwarp();
+        named_barrier_arrive(ready(consumer), 128 + 96);
       }
     }
     if constexpr (kCluster) {
@@ -169,7 +171,7 @@ __global__ void __launch_bounds__(384, 1)
     return;
   }
 
-  registers_up<224>();
+  registers_up<kScalesRows ? 224 : 240>();
   const int consumer = warpgroup - 1;
   const int thread = threadIdx.x % 128, lane = thread % 32, warp = thread / 32;
   const bool leader = thread == 0;
@@ -225,13 +227,13 @@ __global__ void __launch_bounds__(384, 1)
     wgmma_pin(acc[1]);
     if (leader) release(it - 1);
 
-    barrier_wait(ready + consumer, turn / 2 & 1);
+    named_barrier(ready(consumer), 128 + 96);
     float row_scale[4];
     uint32_t table_row[4];
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int r = i / 2 * 64 + warp * 16 + i % 2 * 8 + lane / 4;
-      row_scale[i] = !kAdds && g.stats ? rows[r] : 1.0f;
+      row_scale[i] = kScalesRows && g.stats ? rows[r] : 1.0f;
       if constexpr (kEpilogue == Epilogue::kTable)
         table_row[i] = static_cast<uint32_t>(m0 + r) % static_cast<uint32_t>(g.residual_rows) * static_cast<uint32_t>(g.n);
     }
@@ -276,8 +278,8 @@ __global__ void __launch_bounds__(384, 1)
               v[k].x *= factor[k / 2].x;
               v[k].y *= factor[k / 2].y;
             }
-            v[k].x = kAdds ? v[k].x + shift[k / 2].x : fmaf(v[k].x, row_scale[h * 2 + k % 2], shift[k / 2].x);
-            v[k].y = kAdds ? v[k].y + shift[k / 2].y : fmaf(v[k].y, row_scale[h * 2 + k % 2], shift[k / 2].y);
+            v[k].x = !kScalesRows ? v[k].x + shift[k / 2].x : fmaf(v[k].x, row_scale[h * 2 + k % 2], shift[k / 2].x);
+            v[k].y = !kScalesRows ? v[k].y + shift[k / 2].y : fmaf(v[k].y, row_scale[h * 2 + k % 2], shift[k / 2].y);
           }
           if constexpr (kEpilogue == Epilogue::kGelu)
 #pragma unroll
@@ -365,8 +367,7 @@ __global__ void __launch_bounds__(384, 1)
       }
       buffer = buffer == 2 ? 0 : buffer + 1;
     }
-    // The named barrier of the last part stands between the reads of bias, scale and rows and the next writes.
-    if (leader) barrier_arrive(taken + consumer);
+    if (tile + 2 * stride < tiles) named_barrier_arrive(taken(consumer), 128 + 96);
   }
   if (leader) bulk_wait_all();
   if constexpr (kCluster) {  // nobody leaves while the other may still write here

@@ -22,12 +22,14 @@ bool fits_hopper(const AttentionArgs& a) {
 int choose_keys(int sk) {
   int best = 64;
   for (int keys : {64, 96, 112})
-    if (ceil_div(sk, keys) * keys + 8 * ceil_div(sk, keys) <= ceil_div(sk, best) * best + 8 * ceil_div(sk, best)) best = keys;
+    if (ceil_div(sk, keys) * keys + 8 * ceil_div(sk, keys) <=
+        ceil_div(sk, best) * best + 8 * ceil_div(sk, best))
+      best = keys;
   return best;
 }
 
-// A warp takes 16 queries. As few blocks as fill the machine, since each block reads all keys and values; among those
-// the width that leaves the fewest warps idle.
+// A warp takes 16 queries. As few blocks as fill the machine, since each block reads all keys and values;
+// among those the width that leaves the fewest warps idle.
 int choose_warps(const AttentionArgs& a, int multiprocessors) {
   int best = 1;
   double best_cost = 1e30;
@@ -45,8 +47,8 @@ int choose_warps(const AttentionArgs& a, int multiprocessors) {
 cudaError_t make_maps(AttentionPlan& plan) {
   const AttentionArgs& a = plan.args;
   auto map = [&](int i, const void* data, int tokens, int64_t row, int box) {
-    return make_tensor_map(&plan.maps[i], a.type, data, {int64_t{a.heads} * a.d, tokens, a.batch}, {row, row * tokens},
-                           {64, box, 1});
+    return make_tensor_map(&plan.maps[i], a.type, data, {int64_t{a.heads} * a.d, tokens, a.batch},
+                           {row, row * tokens}, {64, box, 1});
   };
   cudaError_t e = map(0, a.q, a.sq, a.q_row, 64);
   if (e == cudaSuccess) e = map(1, a.k, a.sk, a.k_row, plan.keys);
@@ -58,7 +60,8 @@ cudaError_t make_maps(AttentionPlan& plan) {
 }  // namespace
 
 const char* AttentionPlan::name() const {
-  constexpr const char* kNames[] = {"attention_hopper", "attention_hopper_split", "attention_shared_keys", "attention_split_keys", "attention_f32"};
+  constexpr const char* kNames[] = {"attention_hopper", "attention_hopper_split", "attention_shared_keys",
+                                    "attention_split_keys", "attention_f32"};
   return kNames[kernel];
 }
 
@@ -77,7 +80,8 @@ cudaError_t plan_attention(const AttentionArgs& a, int multiprocessors, bool hop
   AttentionPlan p;
   p.args = a;
   cudaError_t e = cudaSuccess;
-  const bool small = a.batch * a.heads * ceil_div(a.sq, 64) < multiprocessors;  // too small to fill the machine
+  const bool small =
+      a.batch * a.heads * ceil_div(a.sq, 64) < multiprocessors;  // too small to fill the machine
   if (a.type == Type::kF32) {
     p.kernel = AttentionPlan::kFloat;
   } else if (hopper && fits_hopper(a)) {

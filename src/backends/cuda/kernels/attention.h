@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fused attention: softmax(scale·q·kᵀ [+ mask])·v without an S×S buffer in device memory (Milakov & Gimelshein 2018;
-// Dao 2023, FlashAttention-2).
+// Fused attention: softmax(scale·q·kᵀ [+ mask])·v without an S×S buffer in device memory (Milakov &
+// Gimelshein 2018; Dao 2023, FlashAttention-2).
 #pragma once
 
 #include <cuda.h>
@@ -30,7 +30,8 @@ std::string refuse_attention(const AttentionArgs& args);
 // Chooses the kernel. `hopper`: the device has compute capability 9.0. cudaErrorInvalidValue when refused.
 cudaError_t plan_attention(const AttentionArgs& args, int multiprocessors, bool hopper, AttentionPlan* plan);
 
-// `dependent`: may start before the kernel in front of it in the stream has ended (programmatic dependent launch).
+// `dependent`: may start before the kernel in front of it in the stream has ended (programmatic dependent
+// launch).
 cudaError_t launch_attention(const AttentionPlan& plan, cudaStream_t stream, bool dependent);
 
 namespace detail {

@@ -20,12 +20,14 @@ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 Type out_type(Type type) { return type == Type::kBF16 ? Type::kBF16 : Type::kF16; }
 
 // The epilogues that the ping-pong kernel is compiled for.
-bool fits_pingpong(const GemmArgs& args) {
+bool fits_pingpong(Type type, const GemmArgs& args) {
+  if (args.stats && type == Type::kS8) return false;
   if (args.activation != Activation::kNone && (args.residual || args.stats_out)) return false;
   if (args.residual && args.stats) return false;
   if (args.stats_out && !args.residual) return false;
   if (args.d8 && (args.residual ? !args.d : args.d != nullptr)) return false;
-  return args.n % 8 == 0 && args.out != Type::kF32 && (!args.d8 || args.n % 16 == 0) && args.m * args.n < INT32_MAX;
+  return args.n % 8 == 0 && args.out != Type::kF32 && (!args.d8 || args.n % 16 == 0) &&
+         args.m * args.n < INT32_MAX;
 }
 
 // Bytes leave 64 columns at a time, and statistics are of whole groups.
@@ -70,7 +72,7 @@ std::vector<GemmConfig> gemm_candidates(Type type, const GemmArgs& args, int mul
   };
   std::vector<Rated> rated;
   const int64_t steps = ceil_div(args.k * type_size(type), 128);
-  if (fits_pingpong(args) && args.m > 64)
+  if (fits_pingpong(type, args) && args.m > 64)
     for (int columns : kTileColumns)
       for (bool cluster : {true, false}) {
         const int64_t tiles_n = ceil_div(args.n, columns);
@@ -78,15 +80,16 @@ std::vector<GemmConfig> gemm_candidates(Type type, const GemmArgs& args, int mul
         if (!fits_tile(args, columns)) continue;
         const int64_t tiles = ceil_div(args.m, kTileRows) * (cluster ? (tiles_n + 1) / 2 * 2 : tiles_n);
         const int64_t waves = ceil_div(tiles, cluster ? multiprocessors / 2 * 2 : multiprocessors);
-        // In cycles: the products of a step take 4·columns, or what the second level cache needs for its tiles; then
-        // filling the ring and the last epilogue.
+        // In cycles: the products of a step take 4·columns, or what the second level cache needs for its
+        // tiles; then filling the ring and the last epilogue.
         const double step = std::max(4.0 * columns, (cluster ? 64 + columns : 128 + columns) * 128 / 32.0);
         rated.push_back({static_cast<double>(waves * steps) * step + 4000, {columns, cluster, 0, 1}});
       }
   const bool only = rated.empty();
   if (args.m <= 2048 || only)
     for (int rows : kSplitRows) {
-      if (type == Type::kS8 ? rows % 32 != 0 : rows == 96) continue;  // integers have few widths of tensor core products
+      if (type == Type::kS8 ? rows % 32 != 0 : rows == 96)
+        continue;  // integers have few widths of tensor core products
       for (int splits : {1, 2, 3, 4, 6, 8}) {
         if (splits > steps) continue;
         if (rows > 32 && args.m <= rows / 2) continue;  // a smaller tile holds it
@@ -100,21 +103,25 @@ std::vector<GemmConfig> gemm_candidates(Type type, const GemmArgs& args, int mul
         rated.push_back({cost, {0, false, rows, splits}});
       }
     }
-  std::stable_sort(rated.begin(), rated.end(), [](const Rated& a, const Rated& b) { return a.cost < b.cost; });
+  std::stable_sort(rated.begin(), rated.end(),
+                   [](const Rated& a, const Rated& b) { return a.cost < b.cost; });
   std::vector<GemmConfig> configs;
   for (const Rated& r : rated) configs.push_back(r.config);
   return configs;
 }
 
-cudaError_t plan_gemm(Type type, const GemmArgs& args, const GemmConfig& config, int multiprocessors, GemmPlan* plan) {
+cudaError_t plan_gemm(Type type, const GemmArgs& args, const GemmConfig& config, int multiprocessors,
+                      GemmPlan* plan) {
   if (!refuse_gemm(type, args).empty()) return cudaErrorInvalidValue;
-  if (config.columns && !(fits_pingpong(args) && fits_tile(args, config.columns))) return cudaErrorInvalidValue;
+  if (config.columns && !(fits_pingpong(type, args) && fits_tile(args, config.columns)))
+    return cudaErrorInvalidValue;
   GemmPlan p;
   p.config = config;
   p.args = args;
   p.multiprocessors = multiprocessors;
   const int box_k = 128 / type_size(type);
-  auto map = [&](int i, Type t, const void* data, int64_t rows, int64_t columns, int box_rows, int box_columns) {
+  auto map = [&](int i, Type t, const void* data, int64_t rows, int64_t columns, int box_rows,
+                 int box_columns) {
     return make_tensor_map(&p.maps[i], t, data, {columns, rows}, {columns}, {box_columns, box_rows});
   };
   cudaError_t e = cudaSuccess;
@@ -129,7 +136,8 @@ cudaError_t plan_gemm(Type type, const GemmArgs& args, const GemmConfig& config,
     e = map(0, type, args.a, args.m, args.k, config.cluster ? 64 : 128, box_k);
     if (e == cudaSuccess) e = map(1, type, args.b, args.n, args.k, config.columns, box_k);
     if (e == cudaSuccess)
-      e = !args.d ? map(2, type, args.d8, args.m, args.n, 128, 64) : map(2, out, args.d, args.m, args.n, 128, 32);
+      e = !args.d ? map(2, type, args.d8, args.m, args.n, 128, 64)
+                  : map(2, out, args.d, args.m, args.n, 128, 32);
     if (e == cudaSuccess && args.residual && args.residual_rows == args.m)
       e = map(3, out, args.residual, args.m, args.n, 128, 32);
   } else {

@@ -12,8 +12,8 @@
 
 namespace vitrail::cuda {
 
-// One way to compute a product. `columns`: width of the tile (128 rows high) of the ping-pong kernel; 0 for the
-// split kernel, whose tile is 64 columns by `rows`, with K divided over `splits` blocks.
+// One way to compute a product. `columns`: width of the tile (128 rows high) of the ping-pong kernel; 0 for
+// the split kernel, whose tile is 64 columns by `rows`, with K divided over `splits` blocks.
 struct GemmConfig {
   int columns = 0;
   bool cluster = false;  // two neighbouring tiles share A by multicast
@@ -21,8 +21,10 @@ struct GemmConfig {
   int splits = 1;
 
   bool operator==(const GemmConfig&) const = default;
-  int stats_width() const { return columns == 96 ? 96 : kStatsColumns; }  // columns of a group of GemmArgs::stats_out
-  std::string name() const;                         // "pingpong_128x192", "split_224x64k3", …
+  int stats_width() const {
+    return columns == 96 ? 96 : kStatsColumns;
+  }                          // columns of a group of GemmArgs::stats_out
+  std::string name() const;  // "pingpong_128x192", "split_224x64k3", …
   static bool parse(const std::string& name, GemmConfig* config);
 };
 
@@ -37,13 +39,16 @@ struct GemmPlan {
 // Why the kernels cannot compute this product; empty when some can.
 std::string refuse_gemm(Type type, const GemmArgs& args);
 
-// The configurations that can compute it, the likely best first (by waves of tiles and bytes moved). Needs no device.
+// The configurations that can compute it, the likely best first (by waves of tiles and bytes moved). Needs no
+// device.
 std::vector<GemmConfig> gemm_candidates(Type type, const GemmArgs& args, int multiprocessors);
 
 // cudaErrorInvalidValue when the configuration cannot compute the product.
-cudaError_t plan_gemm(Type type, const GemmArgs& args, const GemmConfig& config, int multiprocessors, GemmPlan* plan);
+cudaError_t plan_gemm(Type type, const GemmArgs& args, const GemmConfig& config, int multiprocessors,
+                      GemmPlan* plan);
 
-// `dependent`: may start before the kernel in front of it in the stream has ended (programmatic dependent launch).
+// `dependent`: may start before the kernel in front of it in the stream has ended (programmatic dependent
+// launch).
 cudaError_t launch_gemm(Type type, const GemmPlan& plan, cudaStream_t stream, bool dependent);
 
 namespace detail {

@@ -16,7 +16,8 @@ struct LaunchShape {
 
 // Launches with the attributes that the <<<>>> syntax cannot give.
 template <class... Parameters, class... Args>
-cudaError_t launch(void (*kernel)(Parameters...), const LaunchShape& shape, cudaStream_t stream, Args... args) {
+cudaError_t launch(void (*kernel)(Parameters...), const LaunchShape& shape, cudaStream_t stream,
+                   Args... args) {
   cudaLaunchConfig_t config{};
   config.gridDim = shape.grid;
   config.blockDim = shape.block;

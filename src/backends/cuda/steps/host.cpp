@@ -19,39 +19,43 @@ struct HostOperand {
   size_t bytes = 0;
 };
 
+// For the largest batch; smaller ones use it as well.
+struct HostRun {
+  std::unique_ptr<Context> context;
+  PinnedMemory staging;
+};
+
 class HostLaunch : public Launch {
  public:
-  HostLaunch(std::unique_ptr<Context> context, PinnedMemory staging, int64_t batch,
-             std::vector<HostOperand> inputs, std::vector<HostOperand> outputs, std::string where)
-      : context_(std::move(context)),
-        staging_(std::move(staging)),
+  HostLaunch(std::shared_ptr<HostRun> run, int64_t batch, std::vector<HostOperand> inputs,
+             std::vector<HostOperand> outputs, std::string where)
+      : run_(std::move(run)),
         batch_(batch),
         inputs_(std::move(inputs)),
         outputs_(std::move(outputs)),
         where_(std::move(where)) {
     for (const HostOperand& o : inputs_)
-      input_views_.push_back({o.dtype, o.shape, staging_.data() + o.offset});
+      input_views_.push_back({o.dtype, o.shape, run_->staging.data() + o.offset});
     for (const HostOperand& o : outputs_)
-      output_views_.push_back({o.dtype, o.shape, staging_.data() + o.offset});
+      output_views_.push_back({o.dtype, o.shape, run_->staging.data() + o.offset});
   }
   Status enqueue(cudaStream_t stream, bool) const override {
     for (const HostOperand& o : inputs_)
       VTL_TRY(cuda_status(
-          cudaMemcpyAsync(staging_.data() + o.offset, o.device, o.bytes, cudaMemcpyDeviceToHost, stream),
+          cudaMemcpyAsync(run_->staging.data() + o.offset, o.device, o.bytes, cudaMemcpyDeviceToHost, stream),
           where_));
     VTL_TRY(cuda_status(cudaStreamSynchronize(stream), where_));
-    VTL_TRY(context_->run(batch_, input_views_, output_views_, nullptr).with_context(where_));
+    VTL_TRY(run_->context->run(batch_, input_views_, output_views_, nullptr));  // names the layer itself
     for (const HostOperand& o : outputs_)
       VTL_TRY(cuda_status(
-          cudaMemcpyAsync(o.device, staging_.data() + o.offset, o.bytes, cudaMemcpyHostToDevice, stream),
+          cudaMemcpyAsync(o.device, run_->staging.data() + o.offset, o.bytes, cudaMemcpyHostToDevice, stream),
           where_));
     return cuda_status(cudaStreamSynchronize(stream), where_);
   }
   bool ends_in_own_kernel() const override { return false; }
 
  private:
-  std::unique_ptr<Context> context_;
-  PinnedMemory staging_;
+  std::shared_ptr<HostRun> run_;
   int64_t batch_;
   std::vector<HostOperand> inputs_, outputs_;
   std::vector<TensorView> input_views_;
@@ -91,11 +95,8 @@ class HostStep : public Step {
   bool on_host() const override { return true; }
 
   Result<std::unique_ptr<Launch>> bind(const Binding& b) const override {
-    VTL_TRY(loaded_.with_context(layer_text(node_)));
-    ContextOptions options;
-    options.max_batch = b.batch;
-    options.workspace_bytes = INT64_MAX;
-    VTL_ASSIGN(auto context, program_->create_context(options));
+    VTL_TRY(loaded_);
+    VTL_ASSIGN(auto run, run_of(b));
     size_t total = 0;
     const auto operands = [&](const std::vector<ValueId>& ids, const std::vector<ValueId>& own) {
       std::vector<HostOperand> list;
@@ -107,20 +108,41 @@ class HostStep : public Step {
         o.shape = at_batch(*value.shape, b.batch);
         o.offset = total;
         o.bytes = static_cast<size_t>(element_count(o.shape)) * dtype_size(o.dtype);
-        total += (o.bytes + 255) / 256 * 256;
+        total += staging_bytes(value, b.max_batch);
         list.push_back(std::move(o));
       }
       return list;
     };
     auto inputs = operands(inputs_, program_graph_->inputs);
     auto outputs = operands(outputs_, program_graph_->outputs);
-    VTL_ASSIGN(PinnedMemory staging, allocate_pinned(total, layer_text(node_)));
-    return std::unique_ptr<Launch>(std::make_unique<HostLaunch>(std::move(context), std::move(staging),
-                                                                b.batch, std::move(inputs),
+    return std::unique_ptr<Launch>(std::make_unique<HostLaunch>(std::move(run), b.batch, std::move(inputs),
                                                                 std::move(outputs), layer_text(node_)));
   }
 
  private:
+  static size_t staging_bytes(const Value& value, int64_t batch) {
+    const auto bytes =
+        static_cast<size_t>(element_count(at_batch(*value.shape, batch))) * dtype_size(value.dtype);
+    return (bytes + 255) / 256 * 256;
+  }
+
+  // Made once a context.
+  Result<std::shared_ptr<HostRun>> run_of(const Binding& b) const {
+    std::shared_ptr<void>& known = (*b.shared)[this];
+    if (known) return std::static_pointer_cast<HostRun>(known);
+    auto run = std::make_shared<HostRun>();
+    ContextOptions options;
+    options.max_batch = b.max_batch;
+    options.workspace_bytes = INT64_MAX;
+    VTL_ASSIGN(run->context, program_->create_context(options));
+    size_t total = 0;
+    for (const auto* ids : {&program_graph_->inputs, &program_graph_->outputs})
+      for (ValueId id : *ids) total += staging_bytes(program_graph_->value(id), b.max_batch);
+    VTL_ASSIGN(run->staging, allocate_pinned(total, layer_text(node_)));
+    known = run;
+    return run;
+  }
+
   Status load() {
     const auto cpu = make_cpu_backend();
     VTL_TRY(cpu->compile(*single_, {}).status());

@@ -58,16 +58,6 @@ class RowsStep : public Step {
   Type type_;
 };
 
-// The one axis of a ReduceMean, when it is known.
-std::optional<size_t> mean_axis(const Graph& graph, const Node& node) {
-  const auto rank = static_cast<int64_t>(graph.value(node.input(0)).shape->size());
-  if (node.input(1) == kNoValue || !graph.value(node.input(1)).integers) return std::nullopt;
-  const auto& axes = *graph.value(node.input(1)).integers;
-  if (axes.size() != 1 || !axes[0].is_fixed()) return std::nullopt;
-  const int64_t axis = axes[0].fixed < 0 ? axes[0].fixed + rank : axes[0].fixed;
-  return axis >= 0 && axis < rank ? std::optional(static_cast<size_t>(axis)) : std::nullopt;
-}
-
 class MeanStep : public Step {
  public:
   MeanStep(const Graph& graph, const Node& node) : node_(node), type_(type_of(graph, node.input(0))) {
