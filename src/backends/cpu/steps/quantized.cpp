@@ -29,7 +29,7 @@ class QuantizedLinearStep : public Step {
         weight_(node.input(1)),
         starts_(node.input(kStarts)),
         y_(node.outputs[0]),
-        rows_(rows_of(graph, x_)),
+        rows_(*rows_of(graph, x_)),
         bytes_(output_bytes(graph, node)) {
     args_.k = args_.lda = extent(graph, x_, -1).fixed;
     args_.n = args_.ldc = args_.ldr = node.integer("packed_n", 0);
