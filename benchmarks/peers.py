@@ -2,7 +2,7 @@
 """Vitrail beside its peers on one ONNX model: one run, the same threads, interleaved.
 
     peers.py MODEL.onnx --vitrail build/bin/vitrail [--batch 1,8,32] [--threads 2] [--rounds 7]
-             [--peers onnxruntime,openvino,pytorch] [--timm NAME[:key=value,…]] [--json F] [--markdown F]
+             [--peers onnxruntime,openvino,pytorch] [--timm NAME[:key=value,…]] [--quantize] [--json F] [--markdown F]
     peers.py MODEL.onnx --device cuda …     on a GPU: peers_cuda.py, which says what it takes
 
 Every program is a process of its own for every batch size; they take turns in short bursts, so that a machine that
@@ -10,6 +10,10 @@ slows down slows all of them. The figure of a program is the median over its bur
 medians of the bursts' ratios. Peak resident memory is the process's VmHWM. MODEL may be absent when --timm names the
 architecture: it is then exported with random weights of seed 0 (TorchScript, opset 17, dynamic batch). PyTorch runs
 eagerly and needs --timm, because ONNX cannot be run by it.
+
+A MODEL with Q/DQ pairs is built and compared in INT8; each program is told to compute what the pairs leave over in FP32.
+--quantize makes such a file of MODEL first, beside it: ONNX Runtime's quantize_static, MatMul and Gemm, U8S8, one scale a
+channel of the weights, ranges from random images, which is enough to measure speed.
 """
 import argparse
 import json
@@ -43,6 +47,34 @@ def export(spec: str, path: pathlib.Path, opset: int = 17) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.onnx.export(model, (torch.zeros(2, 3, *size),), str(path), dynamo=False, opset_version=opset, input_names=["input"],
                       output_names=["logits"], dynamic_axes={"input": {0: "batch"}, "logits": {0: "batch"}})
+
+
+def quantize(model: pathlib.Path) -> pathlib.Path:
+    import numpy
+    from onnxruntime import quantization
+
+    made = model.with_suffix(".u8s8.onnx")
+    if made.exists():
+        return made
+    random = numpy.random.default_rng(0)
+    images = iter([random.standard_normal(input_shape(model, 1), dtype=numpy.float32) for _ in range(4)])
+    name = input_of(model).name
+
+    class Images(quantization.CalibrationDataReader):
+        def get_next(self):
+            image = next(images, None)
+            return None if image is None else {name: image}
+
+    quantization.quantize_static(model, made, Images(), quant_format=quantization.QuantFormat.QDQ, per_channel=True,
+                                 op_types_to_quantize=["MatMul", "Gemm"], activation_type=quantization.QuantType.QUInt8,
+                                 weight_type=quantization.QuantType.QInt8)
+    return made
+
+
+def is_quantized(model: pathlib.Path) -> bool:
+    import onnx
+
+    return any(node.op_type == "DequantizeLinear" for node in onnx.load(model, load_external_data=False).graph.node)
 
 
 # --- the side of a peer's process -----------------------------------------------------------------------------------
@@ -159,10 +191,14 @@ class Vitrail:
         pass
 
 
-def input_shape(model: pathlib.Path, batch: int):
+def input_of(model: pathlib.Path):
     import onnx
 
-    dims = onnx.load(model, load_external_data=False).graph.input[0].type.tensor_type.shape.dim
+    return onnx.load(model, load_external_data=False).graph.input[0]
+
+
+def input_shape(model: pathlib.Path, batch: int):
+    dims = input_of(model).type.tensor_type.shape.dim
     return [batch] + [d.dim_value or 224 for d in dims[1:]]
 
 
@@ -210,7 +246,7 @@ def cpu_name() -> str:
 
 def markdown(runs, args, size) -> str:
     ours = next(iter(runs))
-    rows = [f"### {args.title or args.model.name}, {args.threads} threads, FP32", "",
+    rows = [f"### {args.title or args.model.name}, {args.threads} threads, {args.precision.upper()}", "",
             f"{cpu_name()}, {os.cpu_count()} cores; {time.strftime('%Y-%m-%d')}; {args.rounds} interleaved bursts of about "
             f"{args.burst_seconds:g} s each; model file {size / 2**20:.0f} MiB.", "",
             "| program | batch | median ms | images/s | Vitrail is faster by | peak resident MiB |",
@@ -253,6 +289,7 @@ def check_peers(args, known) -> None:
 def arguments():
     parser = argument_parser(__doc__, PEERS, devices=["cpu", "cuda"], batch="1,8,32", burst_seconds=1.0)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--quantize", action="store_true")
     return parser.parse_args()
 
 
@@ -274,12 +311,15 @@ def main() -> int:
             sys.exit(f"{args.model} does not exist and no --timm says how to make it")
         subprocess.run([sys.executable, "-c", f"import sys; sys.path.insert(0, {str(pathlib.Path(__file__).parent)!r}); import pathlib, peers; "
                         f"peers.export({args.timm!r}, pathlib.Path({str(args.model)!r}))"], check=True)
+    if args.quantize:
+        args.model = quantize(args.model)
+    args.precision = "int8" if is_quantized(args.model) else "fp32"
     runs = {}
     with tempfile.TemporaryDirectory() as folder:
         engine = pathlib.Path(folder) / "engine.vtl"
         batches = [int(b) for b in args.batch.split(",")]
-        subprocess.run([args.vitrail, "build", str(args.model), "-o", str(engine), "--profile", f"1:{min(8, max(batches))}:{max(batches)}",
-                        "--workspace", "8GiB", "--json"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([args.vitrail, "build", str(args.model), "-o", str(engine), "--precision", args.precision,
+                        "--profile", f"1:{min(8, max(batches))}:{max(batches)}", "--workspace", "8GiB", "--json"], check=True, stdout=subprocess.DEVNULL)
         for batch in batches:
             for label, row in measure(args, batch, engine):
                 runs.setdefault(label, []).append(row)
@@ -292,7 +332,7 @@ def main() -> int:
         args.markdown.write_text(text)
     if args.json:
         args.json.write_text(json.dumps({"peers": [
-            {"label": label, "runner": label, "model": args.model.name, "backend": label.split()[0], "precision": "fp32",
+            {"label": label, "runner": label, "model": args.model.name, "backend": label.split()[0], "precision": args.precision,
              "machine": {"cpu": cpu_name(), "cores": os.cpu_count()}, "results": results} for label, results in runs.items()]}, indent=2))
     return 0
 

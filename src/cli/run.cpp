@@ -87,7 +87,8 @@ void add_run(CLI::App& app, Action& action) {
   verb->add_option("--top", flags->options.top, "Classes to show")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
-  verb->add_option("--isa", flags->options.isa, "scalar, avx2 or avx512 (default: the best here)");
+  verb->add_option("--isa", flags->options.isa,
+                   "scalar, avx2, avxvnni, avx512 or avx512vnni (default: the best here)");
   flags->threads.add(*verb);
   verb->add_flag("--json", flags->json, "Print one JSON object");
   verb->callback([flags, &action] { action = [flags] { return run(*flags); }; });

@@ -187,7 +187,10 @@ Result<BuildOutcome> build_engine(const std::string& model_path, const std::stri
   if (!backend->wants_fusion()) {
     outcome.structure = recognise_structure(model.graph);
   } else {
-    VTL_ASSIGN(outcome.structure, fuse(model.graph, &outcome.passes, options.fuse));
+    FuseOptions how = options.fuse;
+    // What int8 asks for is speed: rounding between float layers would only cost.
+    how.drop_fake_quantization |= options.precision == "int8";
+    VTL_ASSIGN(outcome.structure, fuse(model.graph, &outcome.passes, how));
   }
 
   if (options.byte_input)

@@ -128,6 +128,6 @@ inline std::string isa_test_name(const testing::TestParamInfo<Isa>& info) {
 }
 
 #define VTL_FOR_EVERY_ISA(Suite) \
-  INSTANTIATE_TEST_SUITE_P(Isa, Suite, testing::Values(Isa::kScalar, Isa::kAvx2, Isa::kAvx512), isa_test_name)
+  INSTANTIATE_TEST_SUITE_P(Isa, Suite, testing::ValuesIn(all_isas().begin(), all_isas().end()), isa_test_name)
 
 }  // namespace vitrail::cpu

@@ -158,7 +158,9 @@ Patches do not overlap and are counted along rows, P = ⌊H/kh⌋ · ⌊W/kw⌋.
 
 The sum is one of integers. x is what a QuantizeLinear makes, which stays a node of its own; w_scale, b and residual are
 float32. Attributes: `x_scale` (a float), `x_zero_point` (an integer in the range of x, default 0), `activation` (as
-Linear's).
+Linear's). The CPU backend packs W, which adds input 5 (what its sums start at), and makes y of 8 bits where a
+QuantizeLinear was its only reader, as it does for LayerNormalization and MultiHeadAttention (attributes `q_scale`,
+`q_zero`).
 
 **RowStats**(x [‥,K]) → [‥, 2 · ⌈K/64⌉] float32
 

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/cpu/backend.h"
 
+#include <algorithm>
+
 #include "backends/cpu/program.h"
+#include "backends/cpu/quantize.h"
 #include "core/cancel.h"
 #include "core/error.h"
 #include "graph/edit.h"
@@ -17,20 +20,13 @@ class CpuBackend : public Backend {
   Status available() const override { return {}; }
 
   Result<std::vector<LayerReport>> compile(Graph& graph, const CompileOptions& options) const override {
-    if (options.precision != "fp32")
-      return unavailable("the cpu backend computes in fp32; precision '{}' is not available here",
-                         options.precision);
+    VTL_TRY(check_precision(graph, options.precision));
+    VTL_TRY(check_shapes(graph));
+    fuse_quantizers(graph);
     std::vector<LayerReport> reports;
     for (size_t i = 0; i < graph.nodes.size(); ++i) {
       if (cancel::requested()) return cancelled();
-      Node& node = graph.nodes[i];
-      for (ValueId id : node.outputs)
-        if (id != kNoValue && !graph.value(id).shape)
-          return unavailable(
-              "layer '{}' ({}): the shape of '{}' depends on the data, which the cpu backend cannot plan; "
-              "build with --backend reference",
-              node.name, op_name(node.op), graph.value(id).name);
-      reports.push_back(choose(graph, node));
+      reports.push_back(choose(graph, graph.nodes[i]));
       if (options.progress)
         options.progress(static_cast<double>(i + 1) / static_cast<double>(graph.nodes.size()));
     }
@@ -48,6 +44,39 @@ class CpuBackend : public Backend {
   }
 
  private:
+  static Status check_precision(const Graph& graph, const std::string& precision) {
+    if (precision == "fp32") return {};
+    if (precision != "int8")
+      return unavailable("the cpu backend computes in fp32, and in int8 where a model is quantized; precision "
+                         "'{}' is not available here",
+                         precision);
+    const bool quantized = std::ranges::any_of(
+        graph.nodes, [](const Node& node) { return node.op == Op::QuantizedLinear; });
+    if (quantized) return {};
+    return usage_error(
+        "--precision int8: none of the model's {} layers is an integer product; give a model with Q/DQ pairs "
+        "around its products, as `vitrail quantize` and ONNX Runtime's quantize_static write it",
+        graph.nodes.size());
+  }
+
+  static Status check_shapes(const Graph& graph) {
+    for (const Node& node : graph.nodes)
+      for (ValueId id : node.outputs)
+        if (id != kNoValue && !graph.value(id).shape)
+          return unavailable(
+              "layer '{}' ({}): the shape of '{}' depends on the data, which the cpu backend cannot plan; "
+              "build with --backend reference",
+              node.name, op_name(node.op), graph.value(id).name);
+    return {};
+  }
+
+  // What a layer computes in, whatever it writes.
+  static std::string_view precision_of(const Graph& graph, const Node& node) {
+    if (node.op == Op::QuantizedLinear) return dtype_name(DType::kI8);
+    const bool writes_bytes = node.op != Op::QuantizeLinear && output_bytes(graph, node);
+    return dtype_name(writes_bytes ? graph.value(node.input(0)).dtype : graph.value(node.outputs[0]).dtype);
+  }
+
   // The first entry that takes the node.
   static LayerReport choose(Graph& graph, Node& node) {
     LayerReport report;
@@ -55,7 +84,7 @@ class CpuBackend : public Backend {
     report.op = op_name(node.op);
     report.stage = node.stage;
     report.kernel = kReferenceKernel;
-    report.precision = dtype_name(graph.value(node.outputs[0]).dtype);
+    report.precision = precision_of(graph, node);
     for (const KernelEntry& entry : entries()) {
       if (entry.op != node.op) continue;
       std::string reason = entry.refuse(graph, node);

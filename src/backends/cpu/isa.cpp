@@ -3,17 +3,34 @@
 
 #include "core/error.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 namespace vitrail::cpu {
 namespace {
-constexpr Isa kAll[] = {Isa::kScalar, Isa::kAvx2, Isa::kAvx512};
+
+#if defined(__x86_64__)
+// GCC 12's __builtin_cpu_supports does not know it.
+bool has_avx_vnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 4));
 }
+#endif
+
+constexpr Isa kAll[] = {Isa::kScalar, Isa::kAvx2, Isa::kAvxVnni, Isa::kAvx512, Isa::kAvx512Vnni};
+}  // namespace
 
 std::span<const Isa> all_isas() { return kAll; }
 
 std::string_view isa_name(Isa isa) {
   switch (isa) {
+    case Isa::kAvx512Vnni:
+      return "avx512vnni";
     case Isa::kAvx512:
       return "avx512";
+    case Isa::kAvxVnni:
+      return "avxvnni";
     case Isa::kAvx2:
       return "avx2";
     case Isa::kScalar:
@@ -26,11 +43,15 @@ bool isa_supported(Isa isa) {
 #if defined(__x86_64__)
   // The built-ins also ask the operating system whether it saves the wide registers (XGETBV).
   switch (isa) {
+    case Isa::kAvx512Vnni:
+      return isa_supported(Isa::kAvx512) && __builtin_cpu_supports("avx512vnni");
     case Isa::kAvx512:
       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
              __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx2") &&
              __builtin_cpu_supports("bmi2");
+    case Isa::kAvxVnni:
+      return isa_supported(Isa::kAvx2) && has_avx_vnni();
     case Isa::kAvx2:
       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     case Isa::kScalar:
@@ -41,8 +62,9 @@ bool isa_supported(Isa isa) {
 }
 
 Isa best_isa() {
-  if (isa_supported(Isa::kAvx512)) return Isa::kAvx512;
-  return isa_supported(Isa::kAvx2) ? Isa::kAvx2 : Isa::kScalar;
+  for (size_t i = std::size(kAll); i-- > 1;)
+    if (isa_supported(kAll[i])) return kAll[i];
+  return Isa::kScalar;
 }
 
 Result<Isa> isa_from_name(std::string_view name) {
@@ -53,7 +75,8 @@ Result<Isa> isa_from_name(std::string_view name) {
     return unavailable("instruction set '{}' is not supported by this processor; the best one here is '{}'",
                        name, isa_name(best_isa()));
   }
-  return usage_error("instruction set '{}' is not known; choose scalar, avx2 or avx512", name);
+  return usage_error("instruction set '{}' is not known; choose scalar, avx2, avxvnni, avx512 or avx512vnni",
+                     name);
 }
 
 }  // namespace vitrail::cpu

@@ -8,10 +8,11 @@
 
 namespace vitrail::cpu {
 
-// Instruction sets that the kernels are compiled for, worst to best.
-enum class Isa { kScalar, kAvx2, kAvx512 };
+// Instruction sets that the kernels are compiled for, worst to best. VNNI is for the products of bytes;
+// floats run as on the set in front.
+enum class Isa { kScalar, kAvx2, kAvxVnni, kAvx512, kAvx512Vnni };
 
-std::string_view isa_name(Isa isa);  // "scalar", "avx2", "avx512"
+std::string_view isa_name(Isa isa);  // "scalar", "avx2", "avxvnni", "avx512", "avx512vnni"
 bool isa_supported(Isa isa);         // by this build and by this processor and operating system
 Isa best_isa();
 std::span<const Isa> all_isas();

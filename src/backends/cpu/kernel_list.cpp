@@ -9,6 +9,9 @@ namespace {
 // Best first within an operator. Whatever all of them refuse runs on the reference backend's loops.
 constexpr std::array kEntries{
     KernelEntry{Op::Linear, "gemm_f32", refuse_linear, prepare_linear, make_linear},
+    KernelEntry{Op::QuantizedLinear, "gemm_u8s8", refuse_quantized_linear, prepare_quantized_linear,
+                make_quantized_linear},
+    KernelEntry{Op::QuantizeLinear, "quantize_u8", refuse_quantize, nullptr, make_quantize},
     KernelEntry{Op::PatchEmbed, "patch_gemm_f32", refuse_patch_embed, prepare_patch_embed, make_patch_embed},
     KernelEntry{Op::MultiHeadAttention, "attention_f32", refuse_attention, nullptr, make_attention},
     KernelEntry{Op::MatMul, "batched_gemm_f32", refuse_matmul, nullptr, make_matmul},

@@ -54,8 +54,11 @@ inline Vec exponentials(float* scores, int64_t sk) {
   return broadcast(1.0f) / ((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
 
-// out[q][c] = x[c][q] for a panel x[cols][16] of which `queries` lanes are real.
-inline void store_transposed(const float* x, int64_t cols, int64_t queries, float* out, int64_t out_row) {
+// out[q][c] = x[c][q] for a panel x[cols][16] of which `queries` lanes are real, and out[0][0] is at element
+// `at` of the output.
+inline void store_transposed(const float* x, int64_t cols, int64_t queries, const AttentionArgs& args,
+                             int64_t at) {
+  const ByteScaler scaler(args.bytes);
   for (int64_t c0 = 0; c0 < cols; c0 += kWidth) {
     const int64_t width = cols - c0 < kWidth ? cols - c0 : kWidth;
     for (int64_t q0 = 0; q0 < queries; q0 += kWidth) {
@@ -64,7 +67,12 @@ inline void store_transposed(const float* x, int64_t cols, int64_t queries, floa
         t[i] = i < width ? load(x + (c0 + i) * kPanel + q0) : broadcast(0.0f);
       transpose(t);
       for (int64_t i = 0; i < kWidth && q0 + i < queries; ++i) {
-        store_first(out + (q0 + i) * out_row + c0, t[i], width);
+        const int64_t to = at + (q0 + i) * args.out_row + c0;
+        if (args.out_bytes) {
+          store_bytes(args.out_bytes + to, scaler(t[i]), args.bytes.flip, width);
+        } else {
+          store_first(args.out + to, t[i], width);
+        }
       }
     }
   }
@@ -78,7 +86,6 @@ inline void attention_head(const AttentionArgs& args, int64_t b, int64_t h, int6
   const float* q = args.q + b * args.q_batch + h * d;
   const float* k = args.k + b * args.k_batch + h * d;
   const float* v = args.v + b * args.v_batch + h * dv;
-  float* out = args.out + b * args.out_batch + h * dv;
   const Blocks keys(sk, kBlock);
   const Blocks values(dv, kBlock);
 
@@ -129,7 +136,8 @@ inline void attention_head(const AttentionArgs& args, int64_t b, int64_t h, int6
       for (int64_t i = 0; i < dv * kPanel; i += kWidth) {
         store(panel + i, load(panel + i) * inverse[(p * kPanel + i % kPanel) / kWidth]);
       }
-      store_transposed(panel, dv, lanes(p), out + (q0 + p * kPanel) * args.out_row, args.out_row);
+      store_transposed(panel, dv, lanes(p), args,
+                       b * args.out_batch + h * dv + (q0 + p * kPanel) * args.out_row);
     }
   }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// FP32 kernels on plain pointers. All arrays are float32; strides count floats. Nothing here allocates: the
-// caller hands in scratch (64-byte aligned) of the size that the *_scratch_floats function of the kernel
-// names. A row of a result has the same bits whatever the number of rows, batch entries or threads.
+// Kernels on plain pointers. Arrays are float32 or bytes; strides count elements. Nothing here allocates: the
+// caller hands in scratch (64-byte aligned) of the size that the *_scratch_* function of the kernel names. A
+// row of a result has the same bits whatever the number of rows, batch entries or threads.
 #pragma once
 
 #include <cstddef>
@@ -81,6 +81,53 @@ struct GemmArgs {
 size_t gemm_scratch_floats(int64_t m, int64_t n, int64_t k, int threads);
 void gemm(const Kernels& kernels, ThreadPool& pool, const GemmArgs& args, float* scratch);
 
+// --- Products of bytes
+// ---------------------------------------------------------------------------------------------
+
+// How floats become bytes: saturate(round(y / scale) + zero) in [0, 255], ties to even, and then exclusive or
+// `flip`. An int8 zero point z is zero = z + 128 and flip = 128.
+struct ByteScale {
+  float scale = 1;
+  int32_t zero = 0;
+  uint8_t flip = 0;
+};
+void quantize(const Kernels& kernels, ThreadPool& pool, const float* x, int64_t count, const ByteScale& scale,
+              uint8_t* q);
+
+// int8 B[K,N] as panels of 16 columns of quads of k, [ceil(N/16)][K/4][16][4], padded with zeros to whole
+// panels and, for the tiles of AMX, to K in 64s. The same for every ISA.
+constexpr int64_t kDepthStep = 64;
+size_t packed_bytes(int64_t k, int64_t n);
+void pack_s8(const int8_t* w, int64_t k, int64_t n, int8_t* packed);
+// Where sums of (a - zero) w start for sums of a w: -zero * (sum of each column of w); as many as the panels
+// have columns.
+void column_starts(const int8_t* w, int64_t k, int64_t n, int32_t zero, int32_t* starts);
+// No sum of this many products of a uint8 and an int8 leaves an int32, whatever the zero point.
+constexpr int64_t kMostDepth = (int64_t{1} << 31) / (255 * 128) / 2;
+
+// y = activation((sum of a b + start) * scale + bias) + residual. a is [M,K] of uint8, or of int8 to which
+// a_flip = 128 adds 128; start (padded as column_starts pads), scale and bias belong to the columns; bias and
+// residual may be null. y goes to c as floats or to q as bytes. The sums are exact in 32 bits on every ISA.
+struct IntegerGemmArgs {
+  const uint8_t* a;
+  int64_t lda;
+  uint8_t a_flip = 0;
+  const int8_t* b_packed;
+  const int32_t* start;
+  const float* scale;
+  const float* bias = nullptr;
+  const float* residual = nullptr;
+  int64_t ldr = 0;
+  float* c = nullptr;
+  uint8_t* q = nullptr;
+  ByteScale bytes;
+  int64_t ldc;
+  int64_t m, n, k;
+  Activation activation = Activation::kNone;
+};
+size_t integer_gemm_scratch_bytes(int64_t m, int64_t n, int64_t k, int threads);
+void integer_gemm(const Kernels& kernels, ThreadPool& pool, const IntegerGemmArgs& args, uint8_t* scratch);
+
 // --- Attention
 // ---------------------------------------------------------------------------------------------------
 
@@ -94,7 +141,9 @@ struct AttentionArgs {
   int64_t q_batch, k_batch, v_batch;
   const float* mask = nullptr;
   int64_t mask_b = 0, mask_h = 0, mask_q = 0;
-  float* out;
+  float* out = nullptr;  // or, as bytes:
+  uint8_t* out_bytes = nullptr;
+  ByteScale bytes;
   int64_t out_row, out_batch;
   int64_t batch, heads, sq, sk, d, dv;
   float scale;
@@ -109,6 +158,10 @@ void attention(const Kernels& kernels, ThreadPool& pool, const AttentionArgs& ar
 // may be x.
 void layer_norm(const Kernels& kernels, ThreadPool& pool, const float* x, const float* gamma,
                 const float* beta, float eps, int64_t rows, int64_t cols, float* y);
+// The same, as bytes.
+void layer_norm_bytes(const Kernels& kernels, ThreadPool& pool, const float* x, const float* gamma,
+                      const float* beta, float eps, int64_t rows, int64_t cols, const ByteScale& scale,
+                      uint8_t* q);
 // y may be x.
 void softmax(const Kernels& kernels, ThreadPool& pool, const float* x, int64_t rows, int64_t cols, float* y);
 

@@ -21,11 +21,17 @@ namespace vitrail::cpu::avx2 {
 namespace {
 // clang-format off: in the order of use.
 #include "backends/cpu/kernels/simd_avx2.inl.h"
+#include "backends/cpu/kernels/simd_int_avx2.inl.h"
+#include "backends/cpu/kernels/quantize.inl.h"
 #include "backends/cpu/kernels/math_f32.inl.h"
 #include "backends/cpu/kernels/gemm_f32.inl.h"
 #include "backends/cpu/kernels/attention_f32.inl.h"
 #include "backends/cpu/kernels/rows_f32.inl.h"
 #include "backends/cpu/kernels/conv_f32.inl.h"
+#include "backends/cpu/kernels/dot_avx2.inl.h"
+#include "backends/cpu/kernels/dot_widened.inl.h"
+#include "backends/cpu/kernels/gemm_u8s8.inl.h"
+#include "backends/cpu/kernels/table_int.inl.h"
 #include "backends/cpu/kernels/table.inl.h"
 // clang-format on
 }  // namespace

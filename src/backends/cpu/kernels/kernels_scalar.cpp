@@ -10,11 +10,16 @@ namespace vitrail::cpu::scalar {
 namespace {
 // clang-format off: in the order of use.
 #include "backends/cpu/kernels/simd_scalar.inl.h"
+#include "backends/cpu/kernels/simd_int_scalar.inl.h"
+#include "backends/cpu/kernels/quantize.inl.h"
 #include "backends/cpu/kernels/math_f32.inl.h"
 #include "backends/cpu/kernels/gemm_f32.inl.h"
 #include "backends/cpu/kernels/attention_f32.inl.h"
 #include "backends/cpu/kernels/rows_f32.inl.h"
 #include "backends/cpu/kernels/conv_f32.inl.h"
+#include "backends/cpu/kernels/dot_scalar.inl.h"
+#include "backends/cpu/kernels/gemm_u8s8.inl.h"
+#include "backends/cpu/kernels/table_int.inl.h"
 #include "backends/cpu/kernels/table.inl.h"
 // clang-format on
 }  // namespace

@@ -55,6 +55,21 @@ void layer_norm(const Kernels& kernels, ThreadPool& pool, const float* x, const 
   });
 }
 
+void layer_norm_bytes(const Kernels& kernels, ThreadPool& pool, const float* x, const float* gamma,
+                      const float* beta, float eps, int64_t rows, int64_t cols, const ByteScale& scale,
+                      uint8_t* q) {
+  over_rows(pool, rows, cols, [&](int64_t first, int64_t last) {
+    kernels.layer_norm_bytes(x + first * cols, gamma, beta, eps, last - first, cols, scale, q + first * cols);
+  });
+}
+
+void quantize(const Kernels& kernels, ThreadPool& pool, const float* x, int64_t count, const ByteScale& scale,
+              uint8_t* q) {
+  over_rows(pool, count, 1, [&](int64_t first, int64_t last) {
+    kernels.quantize(x + first, last - first, scale, q + first);
+  });
+}
+
 void softmax(const Kernels& kernels, ThreadPool& pool, const float* x, int64_t rows, int64_t cols, float* y) {
   if (cols == 0) return;
   over_rows(pool, rows, cols, [&](int64_t first, int64_t last) {

@@ -22,21 +22,37 @@ inline float sum_over(const float* x, int64_t cols, const F& f) {
   return total;
 }
 
-// Two passes: the variance is a sum of squares of differences, never a difference of large squares.
+// Two passes: the variance is a sum of squares of differences, never a difference of large squares. out(c, v,
+// n) takes the n values from column c on.
+template <class Out>
+inline void normalize_row(const float* x, const float* gamma, const float* beta, float eps, int64_t cols,
+                          const Out& out) {
+  const float count = static_cast<float>(cols);
+  const Vec mean = broadcast(sum_over(x, cols, [](Vec v) { return v; }) / count);
+  const float squares = sum_over(x, cols, [mean](Vec v) { return (v - mean) * (v - mean); });
+  const Vec inverse = broadcast(1.0f / __builtin_sqrtf(squares / count + eps));
+  for (int64_t c = 0; c < cols; c += kWidth) {
+    const int64_t n = cols - c < kWidth ? cols - c : kWidth;
+    Vec v = (load_first(x + c, n) - mean) * inverse;
+    if (gamma) v = v * load_first(gamma + c, n);
+    if (beta) v = v + load_first(beta + c, n);
+    out(c, v, n);
+  }
+}
+
 inline void layer_norm(const float* x, const float* gamma, const float* beta, float eps, int64_t rows,
                        int64_t cols, float* y) {
   for (int64_t r = 0; r < rows; ++r, x += cols, y += cols) {
-    const float count = static_cast<float>(cols);
-    const Vec mean = broadcast(sum_over(x, cols, [](Vec v) { return v; }) / count);
-    const float squares = sum_over(x, cols, [mean](Vec v) { return (v - mean) * (v - mean); });
-    const Vec inverse = broadcast(1.0f / __builtin_sqrtf(squares / count + eps));
-    for (int64_t c = 0; c < cols; c += kWidth) {
-      const int64_t n = cols - c < kWidth ? cols - c : kWidth;
-      Vec v = (load_first(x + c, n) - mean) * inverse;
-      if (gamma) v = v * load_first(gamma + c, n);
-      if (beta) v = v + load_first(beta + c, n);
-      store_first(y + c, v, n);
-    }
+    normalize_row(x, gamma, beta, eps, cols, [y](int64_t c, Vec v, int64_t n) { store_first(y + c, v, n); });
+  }
+}
+
+inline void layer_norm_bytes(const float* x, const float* gamma, const float* beta, float eps, int64_t rows,
+                             int64_t cols, const ByteScale& scale, uint8_t* q) {
+  const ByteScaler scaler(scale);
+  for (int64_t r = 0; r < rows; ++r, x += cols, q += cols) {
+    normalize_row(x, gamma, beta, eps, cols,
+                  [&](int64_t c, Vec v, int64_t n) { store_bytes(q + c, scaler(v), scale.flip, n); });
   }
 }
 

@@ -52,6 +52,38 @@ struct TapArgs {
   float* panels;         // [ceil(count/16)][channels * taps][16]
 };
 
+// As StripArgs, for bytes: y = f(sum * scale + bias) + residual, where the sum starts at `start`. y is floats
+// (c) or bytes (q).
+struct IntegerStripArgs {
+  const uint8_t* a;  // blocks of rows, [quads][rows of the block][4] each
+  int64_t rows, quads;
+  const uint8_t* b;  // panels [quads][16][4] of int8
+  int64_t b_panel;   // bytes from one to the next, for K is padded
+  int64_t cols;
+  const int32_t* start;
+  const float* scale;
+  const float* bias;
+  const float* residual;
+  int64_t ldr;
+  float* c;
+  uint8_t* q;
+  int64_t ldc;
+  ByteScale bytes;
+  Activation activation;
+  const uint8_t* next = nullptr;  // what to prefetch meanwhile
+  int64_t next_bytes = 0;
+};
+
+// What VNNI and AMX make faster; apart, since they stand beside the floats of AVX2 or AVX-512.
+struct IntegerKernels {
+  int64_t block;  // most rows of a block of A
+  int64_t strip;  // columns of a strip of B, a multiple of kPanel
+  // a[rows][bytes] with stride lda to out[ceil(bytes/4)][step][4], bytes exclusive or `flip`.
+  void (*pack_quads)(const uint8_t* a, int64_t lda, int64_t rows, int64_t bytes, uint8_t flip, int64_t step,
+                     uint8_t* out);
+  void (*gemm_strip)(const IntegerStripArgs& args);
+};
+
 struct Kernels {
   Isa isa;
   int (*probe_width)();
@@ -77,6 +109,10 @@ struct Kernels {
   // Runs `rounds` rounds of independent multiply-adds; the floating-point operations done come back in
   // *flops.
   float (*fma_loop)(int64_t rounds, int64_t* flops);
+  void (*quantize)(const float* x, int64_t count, const ByteScale& scale, uint8_t* q);
+  void (*layer_norm_bytes)(const float* x, const float* gamma, const float* beta, float eps, int64_t rows,
+                           int64_t cols, const ByteScale& scale, uint8_t* q);
+  IntegerKernels integers;
 };
 
 namespace scalar {
@@ -87,6 +123,12 @@ extern const Kernels kKernels;
 }
 namespace avx512 {
 extern const Kernels kKernels;
+}
+namespace avxvnni {
+extern const IntegerKernels kIntegers;
+}
+namespace avx512vnni {
+extern const IntegerKernels kIntegers;
 }
 
 // Longest run of k that a strip is worked in: 32 columns of it (96 KiB) and their successor stay in L2.

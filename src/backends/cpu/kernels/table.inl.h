@@ -11,6 +11,21 @@ inline int probe_width() {
 }
 
 constexpr Kernels make_kernels(Isa isa) {
-  return {isa,        probe_width, kBlock, kStrip,     pack_rows,   gemm_strip, attention_head,
-          layer_norm, softmax,     unary,  binary_row, gather_taps, mix,        fma_loop};
+  return {isa,
+          probe_width,
+          kBlock,
+          kStrip,
+          pack_rows,
+          gemm_strip,
+          attention_head,
+          layer_norm,
+          softmax,
+          unary,
+          binary_row,
+          gather_taps,
+          mix,
+          fma_loop,
+          quantize,
+          layer_norm_bytes,
+          make_integer_kernels()};
 }

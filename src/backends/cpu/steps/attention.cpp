@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+
+#include "backends/cpu/quantize.h"
 #include "backends/cpu/steps/steps.h"
 
 namespace vitrail::cpu {
@@ -17,13 +20,14 @@ class AttentionStep : public Step {
         sk_(extent(graph, k_, 1).fixed),
         q_offset_(node.integer("q_offset", 0)),
         k_offset_(node.integer("k_offset", 0)),
-        v_offset_(node.integer("v_offset", 0)) {
+        v_offset_(node.integer("v_offset", 0)),
+        bytes_(output_bytes(graph, node)) {
     args_.heads = node.integer("heads", 1);
     args_.d = node.integer("head_dim", 0);
     args_.dv = node.integer("v_head_dim", args_.d);
     args_.sq = sq_;
     args_.sk = sk_;
-    args_.scale = node.real("scale", 1);
+    args_.scale = node.real("scale", 1 / std::sqrt(static_cast<float>(args_.d)));
     args_.q_row = extent(graph, q_, 2).fixed;
     args_.k_row = extent(graph, k_, 2).fixed;
     args_.v_row = extent(graph, v_, 2).fixed;
@@ -32,6 +36,7 @@ class AttentionStep : public Step {
     args_.k_batch = sk_ * args_.k_row;
     args_.v_batch = sk_ * args_.v_row;
     args_.out_batch = sq_ * args_.out_row;
+    if (bytes_) args_.bytes = *bytes_;
     if (mask_ != kNoValue) set_mask_strides(*graph.value(mask_).shape);
   }
 
@@ -45,7 +50,8 @@ class AttentionStep : public Step {
     args.k = s.data(k_) + k_offset_;
     args.v = s.data(v_) + v_offset_;
     args.mask = s.data(mask_);
-    args.out = s.data(out_);
+    args.out = bytes_ ? nullptr : s.data(out_);
+    args.out_bytes = bytes_ ? s.data<uint8_t>(out_) : nullptr;
     attention(s.kernels, s.pool, args, s.scratch_floats());
     return {};
   }
@@ -73,6 +79,7 @@ class AttentionStep : public Step {
   ValueId q_, k_, v_, mask_, out_;
   Dim batch_;
   int64_t sq_, sk_, q_offset_, k_offset_, v_offset_;
+  std::optional<ByteScale> bytes_;
   AttentionArgs args_{};
 };
 
@@ -83,6 +90,7 @@ std::string refuse_attention(const Graph& graph, const Node& node) {
     if (graph.value(node.input(i)).dtype != DType::kF32) return "an operand is not float32";
     if (!extent(graph, node.input(i), 1).is_fixed()) return "the number of tokens depends on the batch";
   }
+  if (std::string reason = refuse_output(graph, node); !reason.empty()) return reason;
   if (node.input(3) == kNoValue) return "";
   const SymShape& mask = *graph.value(node.input(3)).shape;
   if (mask.empty() || mask.size() > 4 || mask.back() != extent(graph, node.input(1), 1))

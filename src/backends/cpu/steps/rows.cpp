@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backends/cpu/quantize.h"
 #include "backends/cpu/steps/steps.h"
 
 namespace vitrail::cpu {
@@ -22,8 +23,14 @@ class LayerNormStep : public Step {
         y_(node.outputs[0]),
         rows_(*rows_of(graph, x_)),
         cols_(extent(graph, x_, -1).fixed),
-        epsilon_(node.real("epsilon", 1e-5f)) {}
+        epsilon_(node.real("epsilon", 1e-5f)),
+        bytes_(output_bytes(graph, node)) {}
   Status run(const RunState& s) const override {
+    if (bytes_) {
+      layer_norm_bytes(s.kernels, s.pool, s.data(x_), s.data(scale_), s.data(bias_), epsilon_,
+                       rows_.at(s.batch), cols_, *bytes_, s.data<uint8_t>(y_));
+      return {};
+    }
     layer_norm(s.kernels, s.pool, s.data(x_), s.data(scale_), s.data(bias_), epsilon_, rows_.at(s.batch),
                cols_, s.data(y_));
     return {};
@@ -34,6 +41,7 @@ class LayerNormStep : public Step {
   Dim rows_;
   int64_t cols_;
   float epsilon_;
+  std::optional<ByteScale> bytes_;
 };
 
 class SoftmaxStep : public Step {
@@ -103,7 +111,7 @@ std::string refuse_layer_norm(const Graph& graph, const Node& node) {
   for (size_t i = 1; i < 3; ++i)
     if (node.input(i) != kNoValue && *graph.value(node.input(i)).shape != SymShape{cols})
       return "scale or bias is not one row";
-  return "";
+  return refuse_output(graph, node);
 }
 
 std::unique_ptr<Step> make_layer_norm(const Graph& graph, const Node& node) {

@@ -21,6 +21,12 @@ std::string refuse_linear(const Graph&, const Node&);
 void prepare_linear(Graph&, Node&);
 std::unique_ptr<Step> make_linear(const Graph&, const Node&);
 
+std::string refuse_quantized_linear(const Graph&, const Node&);
+void prepare_quantized_linear(Graph&, Node&);
+std::unique_ptr<Step> make_quantized_linear(const Graph&, const Node&);
+std::string refuse_quantize(const Graph&, const Node&);
+std::unique_ptr<Step> make_quantize(const Graph&, const Node&);
+
 std::string refuse_patch_embed(const Graph&, const Node&);
 void prepare_patch_embed(Graph&, Node&);
 std::unique_ptr<Step> make_patch_embed(const Graph&, const Node&);

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// The words of dot_widened.inl.h in 256 bits.
+
+constexpr int kDotRows = 4;  // 4 x 2 sums, two halves of 2 vectors and of a quad, one product: 15 of 16
+constexpr int kDotVectors = 2;
+
+struct Words {
+  __m256i v;
+};
+struct Halves {
+  Words even, odd;
+};
+
+inline Words broadcast_quad(const uint8_t* p) {
+  int32_t quad;
+  std::memcpy(&quad, p, 4);
+  return {_mm256_set1_epi32(quad)};
+}
+inline Words load_words(const uint8_t* p) {
+  return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
+}
+inline Words low_bytes(Words x) { return {_mm256_and_si256(x.v, _mm256_set1_epi16(255))}; }
+template <int kBits>
+inline Words shift_left_words(Words x) {
+  return {_mm256_slli_epi16(x.v, kBits)};
+}
+template <int kBits>
+inline Words shift_right_signed(Words x) {
+  return {_mm256_srai_epi16(x.v, kBits)};
+}
+template <int kBits>
+inline Words shift_right_unsigned(Words x) {
+  return {_mm256_srli_epi16(x.v, kBits)};
+}
+inline IVec multiply_pairs(Words a, Words b) { return {_mm256_madd_epi16(a.v, b.v)}; }

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything that the kernels include comes before the target region: an inline function of a standard header
+// that were compiled inside of it would need these instructions in every program that links it.
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+#include "backends/cpu/kernels/table.h"
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,avxvnni"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,avxvnni")
+#endif
+namespace vitrail::cpu::avxvnni {
+namespace {
+// clang-format off: in the order of use.
+#include "backends/cpu/kernels/simd_avx2.inl.h"
+#include "backends/cpu/kernels/simd_int_avx2.inl.h"
+#include "backends/cpu/kernels/quantize.inl.h"
+#include "backends/cpu/kernels/math_f32.inl.h"
+#include "backends/cpu/kernels/dot_avxvnni.inl.h"
+#include "backends/cpu/kernels/gemm_u8s8.inl.h"
+#include "backends/cpu/kernels/table_int.inl.h"
+// clang-format on
+}  // namespace
+constinit const IntegerKernels kIntegers = make_integer_kernels();
+}  // namespace vitrail::cpu::avxvnni
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sixteen lanes of int32. See simd_int_scalar.inl.h for what each function promises.
+
+struct IVec {
+  __m512i v;
+};
+
+inline IVec load_ints(const int32_t* p) { return {_mm512_loadu_si512(p)}; }
+inline void store_ints(int32_t* p, IVec a) { _mm512_storeu_si512(p, a.v); }
+inline IVec broadcast_int(int32_t x) { return {_mm512_set1_epi32(x)}; }
+inline IVec operator+(IVec a, IVec b) { return {_mm512_add_epi32(a.v, b.v)}; }
+inline IVec operator|(IVec a, IVec b) { return {_mm512_or_si512(a.v, b.v)}; }
+template <int kBits>
+inline IVec shift_left(IVec a) {
+  return {_mm512_slli_epi32(a.v, kBits)};
+}
+inline Vec to_floats(IVec a) { return {_mm512_cvtepi32_ps(a.v)}; }
+inline IVec to_ints(Vec a) { return {_mm512_cvtps_epi32(a.v)}; }
+inline Vec flip_bits(Vec a, IVec mask) { return {_mm512_xor_ps(a.v, _mm512_castsi512_ps(mask.v))}; }
+inline void store_bytes(uint8_t* p, IVec a, uint8_t flip, int64_t n) {
+  const __m128i bytes = _mm_xor_si128(_mm512_cvtepi32_epi8(a.v), _mm_set1_epi8(static_cast<char>(flip)));
+  _mm_mask_storeu_epi8(p, first_lanes(n), bytes);
+}
