@@ -3,12 +3,13 @@
 
 // starts[c] = -zero * (sum of column c) for panels of signed bytes.
 inline void panel_starts(const uint8_t* panels, int64_t columns, int64_t depth, int32_t zero, int32_t* starts) {
-  alignas(4) static constexpr uint8_t kOnes[kQuad] = {1, 1, 1, 1};
+  alignas(8) uint8_t ones[kPackedQuad];
+  store_quad(ones, 0x01010101);
   for (int64_t c = 0; c < columns; c += kWidth) {
     const uint8_t* at = panels + c / kPanel * kPanel * depth + c % kPanel * kQuad;
     IVec sum = broadcast_int(0);
     for (int64_t k = 0; zero != 0 && k < depth; k += kQuad, at += kPanelQuad)
-      sum = UnsignedBySigned::add(sum, UnsignedBySigned::one(kOnes), UnsignedBySigned::lanes(at));
+      sum = Dot::add(sum, Dot::one(ones), Dot::lanes(at));
     store_ints(starts + c, sum * broadcast_int(-zero));
   }
 }

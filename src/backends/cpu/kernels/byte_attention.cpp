@@ -25,7 +25,7 @@ ByteAttentionScratch::ByteAttentionScratch(const ByteAttentionArgs& args)
   scores = place(kMostBlockRows * key_columns * kInt);
   row = place(key_columns * kInt);
   weights = place(kMostBlockRows * value_depth);
-  packed = place(kMostBlockRows * std::max(key_depth, value_depth));
+  packed = place(kMostBlockRows * kMostExpansion * std::max(key_depth, value_depth));
   sums = place(kMostBlockRows * value_columns * kInt);
 }
 

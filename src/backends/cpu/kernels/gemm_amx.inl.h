@@ -10,9 +10,11 @@ constexpr int64_t kBlockRows = 2 * kTileRows;
 constexpr int64_t kBlockStrip = 2 * kPanel;
 constexpr int64_t kBlockStep = kDepthStep;
 constexpr bool kReadsRows = true;
+constexpr int64_t kBlockChunk = kTileChunkBytes;
+constexpr int64_t kExpansion = 1;
 // Steps of k for which two panels of B (24 KiB) stay in L1 beside what is read of A.
 constexpr int64_t kPartSteps = 12;
-constexpr int64_t kMostBlocks = ceil_div(kChunkBytes / ((kPartSteps + 1) * kDepthStep), kBlockRows) + 1;
+constexpr int64_t kMostBlocks = ceil_div(kTileChunkBytes / ((kPartSteps + 1) * kDepthStep), kBlockRows) + 1;
 
 inline void pack_block(const uint8_t* a, int64_t lda, int64_t rows, int64_t bytes, uint8_t flip, uint8_t* out) {
   const __m512i flips = _mm512_set1_epi8(static_cast<char>(flip));
@@ -25,6 +27,8 @@ inline void pack_block(const uint8_t* a, int64_t lda, int64_t rows, int64_t byte
     }
   }
 }
+
+inline void store_quad(uint8_t* out, uint32_t quad) { std::memcpy(out, &quad, kQuad); }
 
 // Keeps the compiler from moving what tiles read or write past it: its intrinsics do not say all of it.
 inline void settle_memory() { __asm__ volatile("" ::: "memory"); }

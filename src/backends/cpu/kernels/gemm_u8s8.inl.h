@@ -6,10 +6,28 @@
 constexpr int64_t kBlockRows = kDotRows;
 constexpr int64_t kBlockStep = kQuad;
 constexpr bool kReadsRows = false;
+constexpr int64_t kBlockChunk = kChunkBytes;
+constexpr int64_t kExpansion = kPackedQuad / kQuad;
 constexpr int64_t kBlockStrip = kDotVectors * kWidth > kPanel ? kDotVectors* kWidth : kPanel;
 
+// A quad as Dot::one reads it.
+inline void store_quad(uint8_t* out, uint32_t quad) {
+  constexpr uint32_t kLow = 0x00ff00ff;
+  const uint32_t words[] = {quad & kLow, quad >> 8 & kLow};
+  std::memcpy(out, kPackedQuad == kQuad ? &quad : words, kPackedQuad);
+}
+
+// To [quads][rows][kPackedQuad].
 inline void pack_block(const uint8_t* a, int64_t lda, int64_t rows, int64_t bytes, uint8_t flip, uint8_t* out) {
-  pack_quads(a, lda, rows, bytes, flip, rows, out);
+  // Wider quads are made front to back of narrow ones at the end, which are read before they are overwritten.
+  const int64_t count = rows * ceil_div(bytes, kQuad);
+  uint8_t* quads = out + count * (kPackedQuad - kQuad);
+  pack_quads(a, lda, rows, bytes, flip, rows, quads);
+  for (int64_t i = 0; kPackedQuad != kQuad && i < count; ++i) {
+    uint32_t quad;
+    std::memcpy(&quad, quads + i * kQuad, kQuad);
+    store_quad(out + i * kPackedQuad, quad);
+  }
 }
 
 // Lines to prefetch into L2 while a tile is worked, one every fourth quad.
@@ -38,7 +56,7 @@ void dot_tile(int64_t quads, const uint8_t* a, int64_t a_step, const uint8_t* b,
     }
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      const typename D::A x = D::one(aq + r * kQuad);
+      const typename D::A x = D::one(aq + r * kPackedQuad);
 #pragma GCC unroll 4
       for (int c = 0; c < kCols; ++c) sum[r][c] = D::add(sum[r][c], x, column[c]);
     }
@@ -95,7 +113,7 @@ class BlockProduct {
                   int64_t b_panel, const int32_t* start, int32_t* sums, int64_t row) const {
     for (int64_t c = 0; c < panels * kPanel; c += kBlockStrip) {
       const uint8_t* strip = b + c / kPanel * b_panel;
-      dot_block<UnsignedBySigned>(rows, panels * kPanel - c, depth / kQuad, a, rows * kQuad, strip, b_panel,
+      dot_block<Dot>(rows, panels * kPanel - c, depth / kQuad, a, rows * kPackedQuad, strip, b_panel,
                                   start + c, sums + c, row, {strip, strip});
     }
   }
@@ -111,7 +129,8 @@ inline void gemm_u8s8_strip(const IntegerStripArgs& s) {
     const int64_t first = blocks.start(i);
     fetch_output(s, first, rows);
     const BytesAhead ahead = next ? BytesAhead{next, next + quota} : BytesAhead{s.b, s.b};
-    dot_block<UnsignedBySigned>(rows, s.cols, s.depth / kQuad, s.a + first * s.depth, rows * kQuad, s.b,
+    dot_block<Dot>(rows, s.cols, s.depth / kQuad, s.a + first * s.depth * kExpansion,
+                   rows * kPackedQuad, s.b,
                                 s.b_panel, s.start, tile, kBlockStrip, ahead);
     if (next) next += quota;
     with_activation(s.activation, FinishSums{tile, kBlockStrip, rows, s, first});

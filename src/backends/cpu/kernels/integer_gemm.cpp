@@ -15,12 +15,15 @@ constexpr int64_t kStripsPerThread = 8;
 
 struct Plan {
   int64_t depth, strips;
+  int64_t row_bytes;    // of packed A
   Blocks chunks;        // of rows
   int64_t chunks_live;  // packed at a time
-  Plan(int64_t m, int64_t n, int64_t k, int64_t step, int64_t strip, int threads)
+  Plan(int64_t m, int64_t n, int64_t k, int64_t step, int64_t expansion, int64_t chunk, int64_t strip,
+       int threads)
       : depth(round_up(k, step)),
         strips(ceil_div(n, strip)),
-        chunks(m, std::max<int64_t>(1, kChunkBytes / std::max<int64_t>(1, depth))),
+        row_bytes(depth * expansion),
+        chunks(m, std::max<int64_t>(1, chunk / std::max<int64_t>(1, row_bytes))),
         chunks_live(
             std::min(chunks.count, ceil_div(kStripsPerThread * threads, std::max<int64_t>(strips, 1)))) {}
   int64_t rows_live() const { return std::min(chunks_live * (chunks.base + 1), chunks.start(chunks.count)); }
@@ -55,16 +58,20 @@ size_t integer_gemm_scratch_bytes(int64_t m, int64_t n, int64_t k, int threads) 
   // Wide strips are fewer, hence the most chunks at a time; deep steps make the longest rows, but may also cut
   // the chunks smaller.
   int64_t most = 0;
-  for (const int64_t step : {kQuad, kDepthStep}) {
-    const Plan plan(m, n, k, step, kWidestStrip, threads);
-    most = std::max(most, plan.rows_live() * plan.depth);
+  struct Kind {
+    int64_t step, expansion, chunk;
+  };
+  for (const Kind& kind : {Kind{kQuad, 1, kChunkBytes}, Kind{kQuad, kMostExpansion, kChunkBytes},
+                           Kind{kDepthStep, 1, kTileChunkBytes}}) {
+    const Plan plan(m, n, k, kind.step, kind.expansion, kind.chunk, kWidestStrip, threads);
+    most = std::max(most, plan.rows_live() * plan.row_bytes);
   }
   return static_cast<size_t>(round_up(most, 64));
 }
 
 void integer_gemm(const Kernels& kernels, ThreadPool& pool, const IntegerGemmArgs& args, uint8_t* scratch) {
   const IntegerKernels& integers = kernels.integers;
-  const Plan plan(args.m, args.n, args.k, integers.step, integers.strip, pool.threads());
+  const Plan plan(args.m, args.n, args.k, integers.step, integers.expansion, integers.chunk, integers.strip, pool.threads());
   const Blocks& chunks = plan.chunks;
   // Tiles are loaded from rows as they lie, unless these end inside of a step or are of the other sign.
   const bool in_place = integers.reads_rows && args.a_flip == 0 && args.k == plan.depth;
@@ -82,7 +89,7 @@ void integer_gemm(const Kernels& kernels, ThreadPool& pool, const IntegerGemmArg
       if (i >= cut.count) return;
       const int64_t row = chunks.start(chunk) + cut.start(i);
       integers.pack(args.a + row * args.lda, args.lda, cut.size(i), args.k, args.a_flip,
-                    scratch + (row - top) * plan.depth);
+                    scratch + (row - top) * plan.row_bytes);
     };
     if (!in_place) pool.parallel_for(live * blocks, pack);
     pool.parallel_for(live * plan.strips, [&](int64_t task, int) {
@@ -91,7 +98,7 @@ void integer_gemm(const Kernels& kernels, ThreadPool& pool, const IntegerGemmArg
       const int64_t col = strip * integers.strip;
       const auto* b = reinterpret_cast<const uint8_t*>(args.b_packed);
       IntegerStripArgs s{};
-      s.a = in_place ? args.a + row * args.lda : scratch + (row - top) * plan.depth;
+      s.a = in_place ? args.a + row * args.lda : scratch + (row - top) * plan.row_bytes;
       s.lda = in_place ? args.lda : 0;
       s.rows = chunks.size(first + task / plan.strips);
       s.depth = plan.depth;

@@ -80,9 +80,11 @@ struct IntegerKernels {
   int64_t block;  // most rows of a block of A
   int64_t strip;  // columns of a strip of B, a multiple of kPanel
   int64_t step;   // bytes of K that are multiplied at a time: 4, or 64 in tiles
+  int64_t expansion;  // bytes of packed A for each of A
+  int64_t chunk;  // bytes of A that stay in L2 beside two strips of B
   bool reads_rows;  // gemm_strip takes rows as they lie, of whole steps
-  // a[rows][bytes] with stride lda to out[ceil(bytes/step)][rows][step], bytes exclusive or `flip`, zeros past
-  // the end of a row.
+  // a[rows][bytes] with stride lda to out[ceil(bytes/step)][rows][step * expansion], bytes exclusive or `flip`,
+  // zeros past the end of a row.
   void (*pack)(const uint8_t* a, int64_t lda, int64_t rows, int64_t bytes, uint8_t flip, uint8_t* out);
   void (*gemm_strip)(const IntegerStripArgs& args);
   // Queries [first, last) of one batch entry and head.
@@ -92,6 +94,7 @@ struct IntegerKernels {
 
 // Where byte_attention_head keeps what it works on; a block is of at most kMostBlockRows queries.
 constexpr int64_t kMostBlockRows = 32;
+constexpr int64_t kMostExpansion = 2;
 struct ByteAttentionScratch {
   int64_t key_columns, value_columns;  // whole panels
   int64_t key_depth, value_depth;      // d and sk in whole kDepthStep
@@ -99,9 +102,10 @@ struct ByteAttentionScratch {
   explicit ByteAttentionScratch(const ByteAttentionArgs& args);
 };
 
-// Packed A of a chunk of rows: beside two strips of B at k = 3072 it fits in 1 MiB of L2, and so do the 197
-// tokens of a ViT-B's MLP.
+// Beside two strips of B at k = 3072 it fits in 1 MiB of L2, and so do the 197 tokens of a ViT-B's MLP.
 constexpr int64_t kChunkBytes = 640 << 10;
+// Of the 2 MiB that processors with tiles have: they wait for weights, which all rows of a chunk share.
+constexpr int64_t kTileChunkBytes = 1280 << 10;
 
 struct Kernels {
   Isa isa;
