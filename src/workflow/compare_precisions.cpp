@@ -4,11 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <map>
-#include <memory>
-#include <new>
 
 #include "backends/cpu/kernels/kernels.h"
 #include "core/thread_pool.h"
@@ -21,20 +18,16 @@ namespace {
 constexpr int64_t kMostRows = 512;  // enough to fill the tiles and the threads
 constexpr int kRuns = 3;            // after one that warms up
 
-struct Free {
-  void operator()(std::byte* p) const { operator delete[](p, std::align_val_t{64}); }
-};
-using Buffer = std::unique_ptr<std::byte[], Free>;
-
-Buffer buffer(size_t bytes, int value) {
-  Buffer b(new (std::align_val_t{64}) std::byte[bytes + 64]);
-  std::fill_n(b.get(), bytes + 64, static_cast<std::byte>(value));
-  return b;
+// Tensors are aligned as the kernels want their scratch.
+Tensor buffer(size_t bytes, int value) {
+  Tensor t(DType::kU8, {static_cast<int64_t>(bytes) + 64});
+  std::ranges::fill(t.as_mutable<uint8_t>(), static_cast<uint8_t>(value));
+  return t;
 }
 
 template <class T>
-T* as(const Buffer& b) {
-  return reinterpret_cast<T*>(b.get());
+T* as(Tensor& t) {
+  return static_cast<T*>(t.mutable_data());
 }
 
 template <class F>
@@ -57,7 +50,7 @@ struct Shape3 {
 
 double int8_us(const cpu::Kernels& kernels, ThreadPool& pool, const Shape3& s) {
   const auto m = static_cast<size_t>(s.m), n = static_cast<size_t>(s.n), k = static_cast<size_t>(s.k);
-  const Buffer a = buffer(m * k, 3), b = buffer(cpu::packed_bytes(s.k, s.n), 1), starts = buffer((n + 16) * 4, 0),
+  Tensor a = buffer(m * k, 3), b = buffer(cpu::packed_bytes(s.k, s.n), 1), starts = buffer((n + 16) * 4, 0),
                scale = buffer(n * 4, 0), q = buffer(m * n, 0),
                scratch = buffer(cpu::integer_gemm_scratch_bytes(s.m, s.n, s.k, pool.threads()), 0);
   cpu::IntegerGemmArgs args{};
@@ -71,7 +64,7 @@ double int8_us(const cpu::Kernels& kernels, ThreadPool& pool, const Shape3& s) {
 double fp32_us(const cpu::Kernels& kernels, ThreadPool& pool, const Shape3& s) {
   const auto m = static_cast<size_t>(s.m), n = static_cast<size_t>(s.n), k = static_cast<size_t>(s.k);
   // Bytes of 60 make floats of 0.01: neither zeros nor denormal.
-  const Buffer a = buffer(m * k * 4, 60), b = buffer(cpu::packed_floats(s.k, s.n) * 4, 60), c = buffer(m * n * 4, 0),
+  Tensor a = buffer(m * k * 4, 60), b = buffer(cpu::packed_floats(s.k, s.n) * 4, 60), c = buffer(m * n * 4, 0),
                scratch = buffer(cpu::gemm_scratch_floats(s.m, s.n, s.k, pool.threads()) * 4, 0);
   cpu::GemmArgs args{};
   args.a = as<float>(a), args.lda = s.k;

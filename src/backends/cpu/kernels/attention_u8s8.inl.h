@@ -14,45 +14,46 @@ inline void panel_starts(const uint8_t* panels, int64_t columns, int64_t depth, 
   }
 }
 
+// 2^x within 4e-6 of itself, for x <= 0 whose result becomes a byte; below 2^-120 it stays there.
+inline Vec exp2_for_bytes(Vec x) {
+  static constexpr float kPoly[] = {0.00966636837f, 0.0559219755f, 0.240223497f, 0.693121016f, 1.0f};
+  x = max(broadcast(-120.0f), x);
+  const Vec n = round_small(x);
+  return scale_by_power(polynomial(x - n, kPoly), n);
+}
+
 // Bytes p of softmax(scores * scale) for one row; returns the sum of p - zero. `row` holds floats meanwhile.
+// Both have room for whole vectors: what is read past `count` counts as a weight of 0.
 inline int32_t softmax_bytes(const int32_t* scores, int64_t count, float scale, const ByteScale& bytes, float* row,
                              uint8_t* p) {
-  const int64_t whole = count / kWidth * kWidth;
-  const int64_t rest = count - whole;
-  const Vec factor = broadcast(scale);
+  const int64_t last = (count - 1) / kWidth * kWidth;
+  const Vec factor = broadcast(scale * 1.44269504f);  // to powers of 2
   Vec top = broadcast(-__builtin_inff());
-  for (int64_t c = 0; c < whole; c += kWidth) {
+  for (int64_t c = 0; c < last; c += kWidth) {
     const Vec x = to_floats(load_ints(scores + c)) * factor;
     store(row + c, x);
     top = max(top, x);
   }
-  float highest = max_lanes(top);
-  for (int64_t c = whole; c < count; ++c) {
-    row[c] = static_cast<float>(scores[c]) * scale;
-    highest = row[c] > highest ? row[c] : highest;
-  }
-  const Vec shift = broadcast(highest);
+  const Vec end = keep_first(to_floats(load_ints(scores + last)) * factor, count - last, broadcast(-__builtin_inff()));
+  store(row + last, end);
+  const Vec highest = broadcast(max_lanes(max(top, end)));
   Vec sum = broadcast(0.0f);
-  for (int64_t c = 0; c < whole; c += kWidth) {
-    const Vec e = exp(load(row + c) - shift);
+  for (int64_t c = 0; c <= last; c += kWidth) {
+    const Vec e = exp2_for_bytes(load(row + c) - highest);
     store(row + c, e);
     sum = sum + e;
   }
-  if (rest > 0) {
-    store_first(row + whole, exp(load_first(row + whole, rest) - shift), rest);
-    sum = sum + load_first(row + whole, rest);
-  }
-  // As ByteScaler, with the reciprocal of the sum in its factor.
+  // As ByteScaler, with the reciprocal of the sum in its factor; no weight is below 0.
   ByteScaler scaler(bytes);
   scaler.inverse = broadcast(1.0f / (sum_lanes(sum) * bytes.scale));
   IVec total = broadcast_int(0);
   const auto make = [&](int64_t c, int64_t n) {
-    const IVec steps = to_ints(min(scaler.high, max(scaler.low, load_first(row + c, n) * scaler.inverse)));
+    const IVec steps = to_ints(min(scaler.high, load(row + c) * scaler.inverse));
     total = total + steps;
     store_bytes(p + c, steps + scaler.zero, 0, n);
   };
-  for (int64_t c = 0; c < whole; c += kWidth) make(c, kWidth);
-  if (rest > 0) make(whole, rest);
+  for (int64_t c = 0; c < last; c += kWidth) make(c, kWidth);
+  make(last, count - last);
   return sum_lanes(total);
 }
 

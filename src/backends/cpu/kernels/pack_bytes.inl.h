@@ -46,20 +46,20 @@ inline void pack_quads(const uint8_t* a, int64_t lda, int64_t rows, int64_t byte
 // `keys` to `depth`.
 inline void pack_panels(const uint8_t* v, int64_t ld, int64_t keys, int64_t cols, uint8_t flip, int64_t depth,
                         uint8_t* out) {
+  alignas(16) uint8_t blank[kPanel];
+  alignas(16) uint8_t short_rows[kQuad][kPanel] = {};
+  std::memset(blank, flip, sizeof(blank));
   for (int64_t c = 0; c < cols; c += kPanel) {
     const int64_t width = cols - c < kPanel ? cols - c : kPanel;
     for (int64_t k = 0; k < depth; k += kQuad, out += kPanelQuad) {
-      alignas(16) uint8_t rows[kQuad][kPanel] = {};
-      for (int64_t i = 0; i < kQuad && k + i < keys; ++i) {
-        const uint8_t* from = v + (k + i) * ld + c;
-        if (width == kPanel) {
-          std::memcpy(rows[i], from, kPanel);
-        } else {
-          std::memcpy(rows[i], from, static_cast<size_t>(width));
-        }
-        for (int64_t j = 0; j < kPanel; ++j) rows[i][j] ^= flip;
+      const uint8_t* rows[kQuad];
+      for (int64_t i = 0; i < kQuad; ++i) {
+        rows[i] = k + i < keys ? v + (k + i) * ld + c : blank;
+        if (width == kPanel || k + i >= keys) continue;
+        std::memcpy(short_rows[i], rows[i], static_cast<size_t>(width));
+        rows[i] = short_rows[i];
       }
-      interleave(rows, out);
+      interleave(rows, flip, out);
     }
   }
 }

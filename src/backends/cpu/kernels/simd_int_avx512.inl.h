@@ -23,9 +23,11 @@ inline void store_bytes(uint8_t* p, IVec a, uint8_t flip, int64_t n) {
   const __m128i bytes = _mm_xor_si128(_mm512_cvtepi32_epi8(a.v), _mm_set1_epi8(static_cast<char>(flip)));
   _mm_mask_storeu_epi8(p, first_lanes(n), bytes);
 }
-inline void interleave(const uint8_t (&rows)[4][16], uint8_t* out) {
+inline void interleave(const uint8_t* const (&rows)[4], uint8_t flip, uint8_t* out) {
+  const __m128i flips = _mm_set1_epi8(static_cast<char>(flip));
   __m128i r[4];
-  for (int i = 0; i < 4; ++i) r[i] = _mm_load_si128(reinterpret_cast<const __m128i*>(rows[i]));
+  for (int i = 0; i < 4; ++i)
+    r[i] = _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[i])), flips);
   const __m128i low01 = _mm_unpacklo_epi8(r[0], r[1]), high01 = _mm_unpackhi_epi8(r[0], r[1]);
   const __m128i low23 = _mm_unpacklo_epi8(r[2], r[3]), high23 = _mm_unpackhi_epi8(r[2], r[3]);
   auto* to = reinterpret_cast<__m128i*>(out);
@@ -34,3 +36,4 @@ inline void interleave(const uint8_t (&rows)[4][16], uint8_t* out) {
   _mm_storeu_si128(to + 2, _mm_unpacklo_epi16(high01, high23));
   _mm_storeu_si128(to + 3, _mm_unpackhi_epi16(high01, high23));
 }
+inline Vec keep_first(Vec a, int64_t n, Vec b) { return {_mm512_mask_mov_ps(b.v, first_lanes(n), a.v)}; }
