@@ -117,7 +117,8 @@ class AttentionFuser {
   }
 
   // The products' integers, of q and k before the scale that the attention applies.
-  static void keep_ranges(const Node& scores, const Node& context, const Operand& q, const Operand& k, Node& attention) {
+  static void keep_ranges(const Node& scores, const Node& context, const Operand& q, const Operand& k,
+                          Node& attention) {
     const auto query = byte_range(scores, "left"), key = byte_range(scores, "right"),
                weights = byte_range(context, "left"), value = byte_range(context, "right");
     if (!query || !key || !weights || !value || !(q.scale > 0) || !(k.scale > 0)) return;

@@ -117,10 +117,11 @@ class Fuser {
   std::map<std::pair<ValueId, bool>, ValueId> made_;
 };
 
-// The integers that stand for an operand of a product of two activations, at or above it where it is only laid
-// out anew.
+// The integers that stand for an operand of a product of two activations, at or above it where it is only
+// laid out anew.
 std::optional<ByteRange> operand_range(const Graph& graph, const Matcher& match, ValueId id) {
-  for (const Node* node = match.producer(id); node && has_trait(node->op, kMovement); node = match.producer(id)) {
+  for (const Node* node = match.producer(id); node && has_trait(node->op, kMovement);
+       node = match.producer(id)) {
     if (node->op == Op::Concat || node->op == Op::Pad) return std::nullopt;
     id = node->input(0);
   }
@@ -130,12 +131,14 @@ std::optional<ByteRange> operand_range(const Graph& graph, const Matcher& match,
   return ByteRange{activation->scale, activation->zero_point + (is_signed ? 128 : 0)};
 }
 
-// Products of two quantized activations remember their integers as attributes; fuse_attention() takes them on.
+// Products of two quantized activations remember their integers as attributes; fuse_attention() takes them
+// on.
 void note_ranges(Graph& graph) {
   const Matcher match(graph);
   for (Node& node : graph.nodes) {
     if (node.op != Op::MatMul) continue;
-    const auto left = operand_range(graph, match, node.input(0)), right = operand_range(graph, match, node.input(1));
+    const auto left = operand_range(graph, match, node.input(0)),
+               right = operand_range(graph, match, node.input(1));
     if (!left || !right) continue;
     set_byte_range(node, "left", *left);
     set_byte_range(node, "right", *right);

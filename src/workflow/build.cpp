@@ -222,8 +222,7 @@ Result<BuildOutcome> build_engine(const std::string& model_path, const std::stri
         outcome.plan.total());
 
   if (options.precision == "int8" && runs_on_host(options.backend)) {
-    const auto times =
-        time_products(*graph, outcome.info.profiles[0].opt, options.threads, cpu::best_isa());
+    const auto times = time_products(*graph, outcome.info.profiles[0].opt, options.threads, cpu::best_isa());
     if (auto warning = int8_is_not_faster(times)) outcome.warnings.push_back(std::move(*warning));
   }
 

@@ -51,8 +51,8 @@ struct Shape3 {
 double int8_us(const cpu::Kernels& kernels, ThreadPool& pool, const Shape3& s) {
   const auto m = static_cast<size_t>(s.m), n = static_cast<size_t>(s.n), k = static_cast<size_t>(s.k);
   Tensor a = buffer(m * k, 3), b = buffer(cpu::packed_bytes(s.k, s.n), 1), starts = buffer((n + 16) * 4, 0),
-               scale = buffer(n * 4, 0), q = buffer(m * n, 0),
-               scratch = buffer(cpu::integer_gemm_scratch_bytes(s.m, s.n, s.k, pool.threads()), 0);
+         scale = buffer(n * 4, 0), q = buffer(m * n, 0),
+         scratch = buffer(cpu::integer_gemm_scratch_bytes(s.m, s.n, s.k, pool.threads()), 0);
   cpu::IntegerGemmArgs args{};
   args.a = as<uint8_t>(a), args.lda = s.k;
   args.b_packed = as<int8_t>(b), args.start = as<int32_t>(starts), args.scale = as<float>(scale);
@@ -64,8 +64,9 @@ double int8_us(const cpu::Kernels& kernels, ThreadPool& pool, const Shape3& s) {
 double fp32_us(const cpu::Kernels& kernels, ThreadPool& pool, const Shape3& s) {
   const auto m = static_cast<size_t>(s.m), n = static_cast<size_t>(s.n), k = static_cast<size_t>(s.k);
   // Bytes of 60 make floats of 0.01: neither zeros nor denormal.
-  Tensor a = buffer(m * k * 4, 60), b = buffer(cpu::packed_floats(s.k, s.n) * 4, 60), c = buffer(m * n * 4, 0),
-               scratch = buffer(cpu::gemm_scratch_floats(s.m, s.n, s.k, pool.threads()) * 4, 0);
+  Tensor a = buffer(m * k * 4, 60), b = buffer(cpu::packed_floats(s.k, s.n) * 4, 60),
+         c = buffer(m * n * 4, 0),
+         scratch = buffer(cpu::gemm_scratch_floats(s.m, s.n, s.k, pool.threads()) * 4, 0);
   cpu::GemmArgs args{};
   args.a = as<float>(a), args.lda = s.k;
   args.b_packed = as<float>(b);
@@ -106,7 +107,8 @@ PrecisionTimes time_products(const Graph& compiled, int64_t batch, int threads, 
 std::optional<std::string> int8_is_not_faster(const PrecisionTimes& times) {
   if (times.products == 0 || times.int8_us * report::kWorthwhileGain <= times.fp32_us) return std::nullopt;
   return fmt::format(
-      "int8 is not faster than fp32 on this machine ({}): its {} products take {:.2f} ms at batch {} with {} threads, "
+      "int8 is not faster than fp32 on this machine ({}): its {} products take {:.2f} ms at batch {} with {} "
+      "threads, "
       "{:.2f} ms in fp32; build the model from before its quantization with --precision fp32",
       times.isa, times.products, times.int8_us * 1e-3, times.batch, times.threads, times.fp32_us * 1e-3);
 }

@@ -23,8 +23,8 @@ struct PrecisionTimes {
 // weights), on random bytes and floats, at `batch` or as many images as a few hundred rows take.
 PrecisionTimes time_products(const Graph& compiled, int64_t batch, int threads, cpu::Isa isa);
 
-// The sentence that says that int8 is not faster, with the numbers and what to build instead; none where it is,
-// by kWorthwhileGain (report/recommend.h) at least, or where there are no products.
+// The sentence that says that int8 is not faster, with the numbers and what to build instead; none where it
+// is, by kWorthwhileGain (report/recommend.h) at least, or where there are no products.
 std::optional<std::string> int8_is_not_faster(const PrecisionTimes& times);
 
 }  // namespace vitrail

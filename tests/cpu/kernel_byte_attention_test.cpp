@@ -101,8 +101,8 @@ Wanted wanted(const Problem& p, const Data& data, int64_t b, int64_t h, int64_t 
 }
 
 void expect_exact(const Kernels& kernels, const Problem& p) {
-  SCOPED_TRACE(testing::Message() << "sq " << p.sq << " sk " << p.sk << " d " << p.d << " dv " << p.dv << " zeros "
-                                  << p.q_zero << ' ' << p.v_zero << ' ' << p.weights_zero);
+  SCOPED_TRACE(testing::Message() << "sq " << p.sq << " sk " << p.sk << " d " << p.d << " dv " << p.dv
+                                  << " zeros " << p.q_zero << ' ' << p.v_zero << ' ' << p.weights_zero);
   const Data data(p);
   const Output out = run(kernels, p, data);
   const int64_t row = p.heads * p.dv + 2;
@@ -127,7 +127,8 @@ TEST_P(KernelByteAttentionTest, EveryNumberOfTokens) {
 
 TEST_P(KernelByteAttentionTest, OddWidthsOfHeads) {
   for (const int64_t d : {1, 4, 5, 16, 63, 64, 65, 80})
-    for (const int64_t dv : {1, 15, 17, 48, 80}) expect_exact(kernels(), {.sq = 4, .sk = 21, .d = d, .dv = dv});
+    for (const int64_t dv : {1, 15, 17, 48, 80})
+      expect_exact(kernels(), {.sq = 4, .sk = 21, .d = d, .dv = dv});
 }
 
 TEST_P(KernelByteAttentionTest, ZeroPointsAtTheirEdges) {
@@ -143,12 +144,19 @@ TEST_P(KernelByteAttentionTest, ZeroPointsAtTheirEdges) {
 TEST_P(KernelByteAttentionTest, TheLargestSumsDoNotSaturate) {
   for (const int q : {0, 255})
     for (const int v : {0, 255})
-      expect_exact(kernels(), {.sk = 130, .d = 80, .q_zero = 255 - q, .v_zero = 255 - v, .scale = 1e-7f,
-                               .weights_scale = 1e-5f, .q_all = q, .v_all = v});
+      expect_exact(kernels(), {.sk = 130,
+                               .d = 80,
+                               .q_zero = 255 - q,
+                               .v_zero = 255 - v,
+                               .scale = 1e-7f,
+                               .weights_scale = 1e-5f,
+                               .q_all = q,
+                               .v_all = v});
 }
 
 TEST_P(KernelByteAttentionTest, BytesAreTheFloatsQuantized) {
-  for (const ByteScale bytes : {ByteScale{0.5f, 128, 0}, ByteScale{0.25f, 100, 128}, ByteScale{8.0f, 255, 0}}) {
+  for (const ByteScale bytes :
+       {ByteScale{0.5f, 128, 0}, ByteScale{0.25f, 100, 128}, ByteScale{8.0f, 255, 0}}) {
     Problem p{.sq = 33, .sk = 33, .d = 16, .dv = 24};
     const Data data(p);
     const Output floats = run(kernels(), p, data);

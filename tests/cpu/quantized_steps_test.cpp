@@ -113,12 +113,12 @@ TEST_F(CpuSteps, AttentionStaysInFloatsWhereSomethingElseReadsItsInput) {
   GraphBuilder b;
   Tensor scale(DType::kF32, {24});
   for (float& v : scale.as_mutable<float>()) v = 0x1p-9f;
-  const ValueId qkv =
-      b.node(Op::QuantizedLinear,
-             {b.input("x", {kN, 9_d, 20_d}, DType::kU8), b.constant(byte_weight({20, 24})), b.constant(scale)},
-             {{"x_scale", 0.5f}, {"x_zero_point", int64_t{128}}});
-  const ValueId heads = b.node(Op::MultiHeadAttention, {qkv, qkv, qkv},
-                               {{"heads", int64_t{1}}, {"head_dim", int64_t{24}}});
+  const ValueId qkv = b.node(
+      Op::QuantizedLinear,
+      {b.input("x", {kN, 9_d, 20_d}, DType::kU8), b.constant(byte_weight({20, 24})), b.constant(scale)},
+      {{"x_scale", 0.5f}, {"x_zero_point", int64_t{128}}});
+  const ValueId heads =
+      b.node(Op::MultiHeadAttention, {qkv, qkv, qkv}, {{"heads", int64_t{1}}, {"head_dim", int64_t{24}}});
   b.node(Op::Add, {heads, qkv});
   expect_kernel(b, "binary_f32");
 }

@@ -200,9 +200,11 @@ TEST(FuseQuantized, AttentionScalesAreThoseOfTheSources) {
   ValueId parts[3];
   for (int i = 0; i < 3; ++i) {
     const ValueId heads = b.node(Op::Reshape, {x, b.ints({-1, 5, 2, 4})});
-    const ValueId part = b.node(Op::Transpose, {heads}, {{"perm", i == 1 ? Ints{0, 2, 3, 1} : Ints{0, 2, 1, 3}}});
+    const ValueId part =
+        b.node(Op::Transpose, {heads}, {{"perm", i == 1 ? Ints{0, 2, 3, 1} : Ints{0, 2, 1, 3}}});
     const ValueId given = i < 2 ? b.node(Op::Mul, {part, b.real(0.5f)}) : part;
-    parts[i] = i == 1 ? b.dequantize(b.quantize(given, 0.03f, DType::kI8, 3), 0.03f, DType::kI8, 3) : b.pair(given);
+    parts[i] =
+        i == 1 ? b.dequantize(b.quantize(given, 0.03f, DType::kI8, 3), 0.03f, DType::kI8, 3) : b.pair(given);
   }
   const ValueId p = b.pair(b.node(Op::Softmax, {b.node(Op::MatMul, {parts[0], parts[1]})}), 0.01f);
   const ValueId merged =

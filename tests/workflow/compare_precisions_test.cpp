@@ -46,8 +46,8 @@ TEST(ComparePrecisions, ElseTheSentenceHasTheNumbersAndTheWayOut) {
   for (const double int8 : {2000.0, 2500.0, 1990.0}) {  // 0.5 % faster is not worth its error
     const auto text = int8_is_not_faster({49, int8, 2000, 2, 4, "avx2"});
     ASSERT_TRUE(text) << int8;
-    for (const char* part : {"not faster than fp32", "avx2", "49 products", "batch 2", "4 threads", "2.00 ms in fp32",
-                             "--precision fp32"})
+    for (const char* part : {"not faster than fp32", "avx2", "49 products", "batch 2", "4 threads",
+                             "2.00 ms in fp32", "--precision fp32"})
       EXPECT_NE(text->find(part), std::string::npos) << *text;
   }
 }

@@ -49,11 +49,12 @@ class CpuBackend : public Backend {
   static Status check_precision(const Graph& graph, const std::string& precision) {
     if (precision == "fp32") return {};
     if (precision != "int8")
-      return unavailable("the cpu backend computes in fp32, and in int8 where a model is quantized; precision "
-                         "'{}' is not available here",
-                         precision);
-    const bool quantized = std::ranges::any_of(
-        graph.nodes, [](const Node& node) { return node.op == Op::QuantizedLinear; });
+      return unavailable(
+          "the cpu backend computes in fp32, and in int8 where a model is quantized; precision "
+          "'{}' is not available here",
+          precision);
+    const bool quantized =
+        std::ranges::any_of(graph.nodes, [](const Node& node) { return node.op == Op::QuantizedLinear; });
     if (quantized) return {};
     return usage_error(
         "--precision int8: none of the model's {} layers is an integer product; give a model with Q/DQ pairs "

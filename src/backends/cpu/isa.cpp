@@ -95,7 +95,9 @@ Result<Isa> isa_from_name(std::string_view name) {
     return unavailable("instruction set '{}' is not supported by this processor; the best one here is '{}'",
                        name, isa_name(best_isa()));
   }
-  return usage_error("instruction set '{}' is not known; choose scalar, avx2, avxvnni, avx512, avx512vnni or avx512amx", name);
+  return usage_error(
+      "instruction set '{}' is not known; choose scalar, avx2, avxvnni, avx512, avx512vnni or avx512amx",
+      name);
 }
 
 }  // namespace vitrail::cpu

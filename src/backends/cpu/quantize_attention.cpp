@@ -36,8 +36,9 @@ bool can_be_bytes(const Graph& graph, const UseMap& uses, ValueId id, size_t att
   if (at < 0 || uses.is_output(id)) return false;
   const Node& maker = graph.nodes[static_cast<size_t>(at)];
   const auto readers = uses.consumers(id);
-  return maker.op == Op::QuantizedLinear && can_write_bytes(graph, maker) && residual_of(maker) == kNoValue && !maker.has("activation") &&
-         graph.value(id).dtype == DType::kF32 && graph.is_constant(maker.input(kScale)) &&
+  return maker.op == Op::QuantizedLinear && can_write_bytes(graph, maker) && residual_of(maker) == kNoValue &&
+         !maker.has("activation") && graph.value(id).dtype == DType::kF32 &&
+         graph.is_constant(maker.input(kScale)) &&
          (bias_of(maker) == kNoValue || graph.is_constant(bias_of(maker))) &&
          std::ranges::all_of(readers, [&](int n) { return static_cast<size_t>(n) == attention; });
 }
@@ -46,7 +47,8 @@ bool can_be_bytes(const Graph& graph, const UseMap& uses, ValueId id, size_t att
 bool overlap(const Node& attention, const std::array<Columns, 3>& columns) {
   for (size_t i = 0; i < 3; ++i)
     for (size_t j = 0; j < i; ++j)
-      if (attention.input(i) == attention.input(j) && columns[i].first < columns[j].first + columns[j].count &&
+      if (attention.input(i) == attention.input(j) &&
+          columns[i].first < columns[j].first + columns[j].count &&
           columns[j].first < columns[i].first + columns[i].count)
         return true;
   return false;
@@ -63,7 +65,8 @@ bool is_small(const Graph& graph, const Node& attention) {
 void fold(Graph& graph, Node& maker, std::span<const Columns> parts) {
   const int64_t n = graph.value(maker.outputs[0]).shape->back().fixed;
   Tensor scale = graph.constant(maker.input(kScale)).clone();
-  Tensor bias = bias_of(maker) == kNoValue ? Tensor(DType::kF32, {n}) : graph.constant(bias_of(maker)).clone();
+  Tensor bias =
+      bias_of(maker) == kNoValue ? Tensor(DType::kF32, {n}) : graph.constant(bias_of(maker)).clone();
   for (const Columns& part : parts) {
     for (int64_t c = part.first; c < part.first + part.count; ++c) {
       float& s = scale.as_mutable<float>()[static_cast<size_t>(c)];

@@ -71,7 +71,7 @@ void attend(const Call& call, const Heads& h, T* out) {
   const T* mask = mask_input ? mask_input->as<T>().data() : nullptr;
   const int64_t out_columns = h.count * h.v_dim;
   const auto scales = attention_scales(call.node);
-  const auto range = [&](ByteRange AttentionScales::* operand) {
+  const auto range = [&](ByteRange AttentionScales::*operand) {
     return scales ? std::optional((*scales).*operand) : std::nullopt;
   };
   const auto query = range(&AttentionScales::query), key = range(&AttentionScales::key),

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention of one head in bytes: whole rows of scores for a block of queries, whose softmax becomes bytes again.
+// Attention of one head in bytes: whole rows of scores for a block of queries, whose softmax becomes bytes
+// again.
 
 // starts[c] = -zero * (sum of column c) for panels of signed bytes.
-inline void panel_starts(const uint8_t* panels, int64_t columns, int64_t depth, int32_t zero, int32_t* starts) {
+inline void panel_starts(const uint8_t* panels, int64_t columns, int64_t depth, int32_t zero,
+                         int32_t* starts) {
   alignas(8) uint8_t ones[kPackedQuad];
   store_quad(ones, 0x01010101);
   for (int64_t c = 0; c < columns; c += kWidth) {
@@ -24,8 +26,8 @@ inline Vec exp2_for_bytes(Vec x) {
 
 // Bytes p of softmax(scores * scale) for one row; returns the sum of p - zero. `row` holds floats meanwhile.
 // Both have room for whole vectors: what is read past `count` counts as a weight of 0.
-inline int32_t softmax_bytes(const int32_t* scores, int64_t count, float scale, const ByteScale& bytes, float* row,
-                             uint8_t* p) {
+inline int32_t softmax_bytes(const int32_t* scores, int64_t count, float scale, const ByteScale& bytes,
+                             float* row, uint8_t* p) {
   const int64_t last = (count - 1) / kWidth * kWidth;
   const Vec factor = broadcast(scale * 1.44269504f);  // to powers of 2
   Vec top = broadcast(-__builtin_inff());
@@ -34,7 +36,8 @@ inline int32_t softmax_bytes(const int32_t* scores, int64_t count, float scale, 
     store(row + c, x);
     top = max(top, x);
   }
-  const Vec end = keep_first(to_floats(load_ints(scores + last)) * factor, count - last, broadcast(-__builtin_inff()));
+  const Vec end =
+      keep_first(to_floats(load_ints(scores + last)) * factor, count - last, broadcast(-__builtin_inff()));
   store(row + last, end);
   const Vec highest = broadcast(max_lanes(max(top, end)));
   Vec sum = broadcast(0.0f);
@@ -57,8 +60,8 @@ inline int32_t softmax_bytes(const int32_t* scores, int64_t count, float scale, 
   return sum_lanes(total);
 }
 
-inline void byte_attention_head(const ByteAttentionArgs& args, int64_t b, int64_t h, int64_t first, int64_t last,
-                                uint8_t* scratch) {
+inline void byte_attention_head(const ByteAttentionArgs& args, int64_t b, int64_t h, int64_t first,
+                                int64_t last, uint8_t* scratch) {
   const ByteAttentionScratch at(args);
   const uint8_t* q = args.q + b * args.q_batch + h * args.d;
   const uint8_t* k = args.k + b * args.k_batch + h * args.d;
@@ -96,11 +99,11 @@ inline void byte_attention_head(const ByteAttentionArgs& args, int64_t b, int64_
             key_starts, scores, at.key_columns);
     int32_t shift[kBlockRows];
     for (int64_t r = 0; r < rows; ++r)
-      shift[r] = (kSigned - args.v_zero) * softmax_bytes(scores + r * at.key_columns, args.sk, args.scale, args.weights,
-                                                         row, weights + r * at.value_depth);
+      shift[r] = (kSigned - args.v_zero) * softmax_bytes(scores + r * at.key_columns, args.sk, args.scale,
+                                                         args.weights, row, weights + r * at.value_depth);
     pack_block(weights, at.value_depth, rows, args.sk, 0, packed);
-    product(rows, at.value_columns / kPanel, value_step, packed, values, kPanel * at.value_depth, value_starts,
-            sums, at.value_columns);
+    product(rows, at.value_columns / kPanel, value_step, packed, values, kPanel * at.value_depth,
+            value_starts, sums, at.value_columns);
     for (int64_t r = 0; r < rows; ++r) {
       const int64_t to = b * args.out_batch + (query + r) * args.out_row + h * args.dv;
       const IVec moved = broadcast_int(shift[r]);

@@ -33,7 +33,8 @@ size_t byte_attention_scratch_bytes(const ByteAttentionArgs& args, int threads) 
   return static_cast<size_t>(threads * ByteAttentionScratch(args).bytes);
 }
 
-void byte_attention(const Kernels& kernels, ThreadPool& pool, const ByteAttentionArgs& args, uint8_t* scratch) {
+void byte_attention(const Kernels& kernels, ThreadPool& pool, const ByteAttentionArgs& args,
+                    uint8_t* scratch) {
   // As attention(): one task is a head of one batch entry, or a part of its queries.
   constexpr int64_t kTasksPerThread = 4;
   const int64_t heads = args.batch * args.heads;

@@ -17,7 +17,5 @@ struct Dot {
     return _mm512_set1_epi32(quad);
   }
   static B lanes(const uint8_t* p) { return _mm512_loadu_si512(p); }
-  static IVec add(IVec sum, A a, B b) {
-    return {_mm512_dpbusd_epi32(sum.v, a, b)};
-  }
+  static IVec add(IVec sum, A a, B b) { return {_mm512_dpbusd_epi32(sum.v, a, b)}; }
 };

@@ -15,7 +15,5 @@ struct Dot {
     return _mm256_set1_epi32(quad);
   }
   static B lanes(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
-  static IVec add(IVec sum, A a, B b) {
-    return {_mm256_dpbusd_avx_epi32(sum.v, a, b)};
-  }
+  static IVec add(IVec sum, A a, B b) { return {_mm256_dpbusd_avx_epi32(sum.v, a, b)}; }
 };

@@ -16,7 +16,8 @@ constexpr int64_t kExpansion = 1;
 constexpr int64_t kPartSteps = 12;
 constexpr int64_t kMostBlocks = ceil_div(kTileChunkBytes / ((kPartSteps + 1) * kDepthStep), kBlockRows) + 1;
 
-inline void pack_block(const uint8_t* a, int64_t lda, int64_t rows, int64_t bytes, uint8_t flip, uint8_t* out) {
+inline void pack_block(const uint8_t* a, int64_t lda, int64_t rows, int64_t bytes, uint8_t flip,
+                       uint8_t* out) {
   const __m512i flips = _mm512_set1_epi8(static_cast<char>(flip));
   for (int64_t k = 0; k < bytes; k += kDepthStep) {
     const int64_t n = bytes - k < kDepthStep ? bytes - k : kDepthStep;
@@ -33,8 +34,8 @@ inline void store_quad(uint8_t* out, uint32_t quad) { std::memcpy(out, &quad, kQ
 // Keeps the compiler from moving what tiles read or write past it: its intrinsics do not say all of it.
 inline void settle_memory() { __asm__ volatile("" ::: "memory"); }
 
-// Rows of the tiles: 0 and 1 are sums of the upper rows by both panels, 2 and 3 of the lower ones, 4 and 5 the
-// rows of A, 6 and 7 the panels.
+// Rows of the tiles: 0 and 1 are sums of the upper rows by both panels, 2 and 3 of the lower ones, 4 and 5
+// the rows of A, 6 and 7 the panels.
 inline void shape_tiles(int64_t upper, int64_t lower) {
   struct alignas(64) {
     uint8_t palette = 1, start_row = 0, reserved[14] = {};
@@ -99,8 +100,8 @@ inline void store_sums(int32_t* to, int64_t row, int64_t upper) {
 // The sums of a block whose steps first … last go on from `from` to `to`; between(i) runs after the i-th of
 // them.
 template <class Between>
-inline void multiply_tiles(const TileWalk& w, int64_t upper, bool lower, bool right, int64_t first, int64_t last,
-                           const int32_t* from, int64_t from_row, int32_t* to, int64_t to_row,
+inline void multiply_tiles(const TileWalk& w, int64_t upper, bool lower, bool right, int64_t first,
+                           int64_t last, const int32_t* from, int64_t from_row, int32_t* to, int64_t to_row,
                            const Between& between) {
   const auto work = [&]<bool kLower, bool kRight>() __attribute__((always_inline)) {
     settle_memory();
@@ -140,7 +141,8 @@ class BlockProduct {
     shaped_ = rows;
     for (int64_t p = 0; p < panels; p += 2) {
       const uint8_t* left = b + p * b_panel;
-      const TileWalk walk{a, a + block.upper * kDepthStep, kDepthStep, rows * kDepthStep, left, left + b_panel};
+      const TileWalk walk{
+          a, a + block.upper * kDepthStep, kDepthStep, rows * kDepthStep, left, left + b_panel};
       multiply_tiles(walk, block.upper, block.lower() > 0, p + 1 < panels, 0, depth / kDepthStep,
                      start + p * kPanel, 0, sums + p * kPanel, row, [](int64_t) {});
     }
@@ -152,7 +154,7 @@ class BlockProduct {
 
 inline void gemm_u8s8_strip(const IntegerStripArgs& s) {
   constexpr int64_t kSums = kBlockRows * kBlockStrip;
-  alignas(64) int32_t tiles[2][kSums];         // of the block under way and of the one before
+  alignas(64) int32_t tiles[2][kSums];            // of the block under way and of the one before
   alignas(64) int32_t open[kMostBlocks * kSums];  // of all blocks, after a part of the steps
   const Blocks blocks(s.rows, kBlockRows);
   const Blocks parts(s.depth / kDepthStep, kPartSteps);
@@ -186,8 +188,7 @@ inline void gemm_u8s8_strip(const IntegerStripArgs& s) {
       const int64_t count = parts.size(p);
       const auto between = [&](int64_t step) {
         for (int64_t l = 0; l < lines && next < end; ++l, next += 64) __builtin_prefetch(next, 0, 2);
-        if (closes && before.rows)
-          finish(before.rows * step / count, before.rows * (step + 1) / count);
+        if (closes && before.rows) finish(before.rows * step / count, before.rows * (step + 1) / count);
       };
       multiply_tiles(walk, block.upper, block.lower() > 0, right, parts.start(p), parts.start(p) + count,
                      p == 0 ? s.start : open + i * kSums, p == 0 ? 0 : kBlockStrip, to, kBlockStrip, between);

@@ -18,7 +18,8 @@ inline void store_quad(uint8_t* out, uint32_t quad) {
 }
 
 // To [quads][rows][kPackedQuad].
-inline void pack_block(const uint8_t* a, int64_t lda, int64_t rows, int64_t bytes, uint8_t flip, uint8_t* out) {
+inline void pack_block(const uint8_t* a, int64_t lda, int64_t rows, int64_t bytes, uint8_t flip,
+                       uint8_t* out) {
   // Wider quads are made front to back of narrow ones at the end, which are read before they are overwritten.
   const int64_t count = rows * ceil_div(bytes, kQuad);
   uint8_t* quads = out + count * (kPackedQuad - kQuad);
@@ -114,7 +115,7 @@ class BlockProduct {
     for (int64_t c = 0; c < panels * kPanel; c += kBlockStrip) {
       const uint8_t* strip = b + c / kPanel * b_panel;
       dot_block<Dot>(rows, panels * kPanel - c, depth / kQuad, a, rows * kPackedQuad, strip, b_panel,
-                                  start + c, sums + c, row, {strip, strip});
+                     start + c, sums + c, row, {strip, strip});
     }
   }
 };
@@ -129,9 +130,8 @@ inline void gemm_u8s8_strip(const IntegerStripArgs& s) {
     const int64_t first = blocks.start(i);
     fetch_output(s, first, rows);
     const BytesAhead ahead = next ? BytesAhead{next, next + quota} : BytesAhead{s.b, s.b};
-    dot_block<Dot>(rows, s.cols, s.depth / kQuad, s.a + first * s.depth * kExpansion,
-                   rows * kPackedQuad, s.b,
-                                s.b_panel, s.start, tile, kBlockStrip, ahead);
+    dot_block<Dot>(rows, s.cols, s.depth / kQuad, s.a + first * s.depth * kExpansion, rows * kPackedQuad, s.b,
+                   s.b_panel, s.start, tile, kBlockStrip, ahead);
     if (next) next += quota;
     with_activation(s.activation, FinishSums{tile, kBlockStrip, rows, s, first});
   }

@@ -55,8 +55,8 @@ void column_starts(const int8_t* w, int64_t k, int64_t n, int32_t zero, int32_t*
 }
 
 size_t integer_gemm_scratch_bytes(int64_t m, int64_t n, int64_t k, int threads) {
-  // Wide strips are fewer, hence the most chunks at a time; deep steps make the longest rows, but may also cut
-  // the chunks smaller.
+  // Wide strips are fewer, hence the most chunks at a time; deep steps make the longest rows, but may also
+  // cut the chunks smaller.
   int64_t most = 0;
   struct Kind {
     int64_t step, expansion, chunk;
@@ -71,7 +71,8 @@ size_t integer_gemm_scratch_bytes(int64_t m, int64_t n, int64_t k, int threads) 
 
 void integer_gemm(const Kernels& kernels, ThreadPool& pool, const IntegerGemmArgs& args, uint8_t* scratch) {
   const IntegerKernels& integers = kernels.integers;
-  const Plan plan(args.m, args.n, args.k, integers.step, integers.expansion, integers.chunk, integers.strip, pool.threads());
+  const Plan plan(args.m, args.n, args.k, integers.step, integers.expansion, integers.chunk, integers.strip,
+                  pool.threads());
   const Blocks& chunks = plan.chunks;
   // Tiles are loaded from rows as they lie, unless these end inside of a step or are of the other sign.
   const bool in_place = integers.reads_rows && args.a_flip == 0 && args.k == plan.depth;

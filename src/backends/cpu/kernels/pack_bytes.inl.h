@@ -42,8 +42,8 @@ inline void pack_quads(const uint8_t* a, int64_t lda, int64_t rows, int64_t byte
   }
 }
 
-// v[keys][cols] with stride ld to panels [ceil(cols/16)][depth/4][16][4], bytes exclusive or `flip`, zeros from
-// `keys` to `depth`.
+// v[keys][cols] with stride ld to panels [ceil(cols/16)][depth/4][16][4], bytes exclusive or `flip`, zeros
+// from `keys` to `depth`.
 inline void pack_panels(const uint8_t* v, int64_t ld, int64_t keys, int64_t cols, uint8_t flip, int64_t depth,
                         uint8_t* out) {
   alignas(16) uint8_t blank[kPanel];

@@ -55,11 +55,11 @@ struct TapArgs {
 // As StripArgs, for bytes: y = f(sum * scale + bias) + residual, where the sum starts at `start`. y is floats
 // (c) or bytes (q).
 struct IntegerStripArgs {
-  const uint8_t* a;    // blocks of rows, each as IntegerKernels::pack lays it out
-  int64_t lda;         // or, where it is not 0, rows as they are, this far apart
-  int64_t rows, depth; // K, padded to whole IntegerKernels::step
-  const uint8_t* b;    // panels [K/4][16][4] of int8
-  int64_t b_panel;   // bytes from one to the next, for K is padded
+  const uint8_t* a;     // blocks of rows, each as IntegerKernels::pack lays it out
+  int64_t lda;          // or, where it is not 0, rows as they are, this far apart
+  int64_t rows, depth;  // K, padded to whole IntegerKernels::step
+  const uint8_t* b;     // panels [K/4][16][4] of int8
+  int64_t b_panel;      // bytes from one to the next, for K is padded
   int64_t cols;
   const int32_t* start;
   const float* scale;
@@ -77,14 +77,14 @@ struct IntegerStripArgs {
 
 // What VNNI and AMX make faster; apart, since they stand beside the floats of AVX2 or AVX-512.
 struct IntegerKernels {
-  int64_t block;  // most rows of a block of A
-  int64_t strip;  // columns of a strip of B, a multiple of kPanel
-  int64_t step;   // bytes of K that are multiplied at a time: 4, or 64 in tiles
+  int64_t block;      // most rows of a block of A
+  int64_t strip;      // columns of a strip of B, a multiple of kPanel
+  int64_t step;       // bytes of K that are multiplied at a time: 4, or 64 in tiles
   int64_t expansion;  // bytes of packed A for each of A
-  int64_t chunk;  // bytes of A that stay in L2 beside two strips of B
-  bool reads_rows;  // gemm_strip takes rows as they lie, of whole steps
-  // a[rows][bytes] with stride lda to out[ceil(bytes/step)][rows][step * expansion], bytes exclusive or `flip`,
-  // zeros past the end of a row.
+  int64_t chunk;      // bytes of A that stay in L2 beside two strips of B
+  bool reads_rows;    // gemm_strip takes rows as they lie, of whole steps
+  // a[rows][bytes] with stride lda to out[ceil(bytes/step)][rows][step * expansion], bytes exclusive or
+  // `flip`, zeros past the end of a row.
   void (*pack)(const uint8_t* a, int64_t lda, int64_t rows, int64_t bytes, uint8_t flip, uint8_t* out);
   void (*gemm_strip)(const IntegerStripArgs& args);
   // Queries [first, last) of one batch entry and head.

@@ -103,7 +103,8 @@ class ByteAttentionStep : public Step {
     args_.dv = node.integer("v_head_dim", args_.d);
     args_.sq = extent(graph, q_, 1).fixed;
     args_.sk = extent(graph, k_, 1).fixed;
-    args_.scale = node.real("scale", 1 / std::sqrt(static_cast<float>(args_.d))) * scales.query.scale * scales.key.scale;
+    args_.scale = node.real("scale", 1 / std::sqrt(static_cast<float>(args_.d))) * scales.query.scale *
+                  scales.key.scale;
     args_.q_zero = static_cast<int32_t>(scales.query.zero);
     args_.v_zero = static_cast<int32_t>(scales.value.zero);
     args_.weights = {scales.weights.scale, static_cast<int32_t>(scales.weights.zero), 0};
