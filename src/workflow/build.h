@@ -16,6 +16,9 @@ namespace vitrail {
 // Called with the stage under way and the share of the whole that is done, in [0, 1].
 using Progress = std::function<void(std::string_view stage, double done)>;
 
+// The metadata key under which a model of `vitrail quantize` carries how it was made (quantization_metadata()).
+inline constexpr const char* kQuantizationKey = "vitrail.quantization";
+
 struct ImportedModel {
   Graph graph;            // simplified: the model's own arithmetic, shapes known
   std::string file_name;  // without folder

@@ -142,6 +142,12 @@ DType dtype_from_onnx(int32_t type) {
   return row ? row->dtype : DType::kUndefined;
 }
 
+int32_t dtype_to_onnx(DType dtype) {
+  if (dtype == DType::kUndefined) return 0;
+  const auto* row = std::ranges::find(kTypes, dtype, &TypeRow::dtype);
+  return row == std::end(kTypes) ? 0 : row->onnx;
+}
+
 std::string onnx_type_name(int32_t type) {
   const TypeRow* row = find_type(type);
   return row ? std::string(row->name) : fmt::format("data type {}", type);
