@@ -68,7 +68,7 @@ void add_verify(CLI::App& app, Action& action) {
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   verb->add_option("--isa", flags->check.isa,
-                   "scalar, avx2, avxvnni, avx512 or avx512vnni (default: the best here)");
+                   "scalar, avx2, avxvnni, avx512, avx512vnni or avx512amx (default: the best here)");
   flags->model.add(*verb);
   flags->threads.add(*verb);
   verb->add_flag("--certify", flags->certify, "Write the outcome into the engine when it passed");

@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "graph/attention_scales.h"
 #include "graph/edit.h"
 #include "graph/linear_inputs.h"
 #include "passes/strided_view.h"
@@ -106,12 +107,24 @@ class AttentionFuser {
                             {"k_offset", k->offset},
                             {"v_offset", v->offset},
                             {"scale", static_cast<float>(scores->scale * q->scale * k->scale)}};
+    keep_ranges(*scores->product, *context, *q, *k, attention);
     attention.outputs = {add_intermediate(graph_, context->name + ".heads", DType::kF32,
                                           SymShape{batch, sq, Dim::of(heads * dv)})};
     const ValueId merged = attention.outputs[0];
     added_.emplace_back(index, std::move(attention));
     make_reshape(graph_.nodes[index], merged, *out_shape);
     ++fused_;
+  }
+
+  // The products' integers, of q and k before the scale that the attention applies.
+  static void keep_ranges(const Node& scores, const Node& context, const Operand& q, const Operand& k, Node& attention) {
+    const auto query = byte_range(scores, "left"), key = byte_range(scores, "right"),
+               weights = byte_range(context, "left"), value = byte_range(context, "right");
+    if (!query || !key || !weights || !value || !(q.scale > 0) || !(k.scale > 0)) return;
+    const auto before = [](const ByteRange& range, double scale) {
+      return ByteRange{static_cast<float>(range.scale / scale), range.zero};
+    };
+    set_attention_scales(attention, {before(*query, q.scale), before(*key, k.scale), *weights, *value});
   }
 
   enum Role { kQuery, kTransposedKey, kValue };

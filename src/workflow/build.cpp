@@ -17,6 +17,7 @@
 #include "preprocess/dataset.h"
 #include "vitrail/version.h"
 #include "workflow/calibrate.h"
+#include "workflow/compare_precisions.h"
 #include "workflow/downgrades.h"
 #include "workflow/open.h"
 
@@ -227,6 +228,12 @@ Result<BuildOutcome> build_engine(const std::string& model_path, const std::stri
         "or a profile with a smaller maximum",
         options.workspace_bytes, outcome.max_batch, outcome.plan.total(), (outcome.plan.total() >> 20) + 1,
         outcome.plan.total());
+
+  if (options.precision == "int8" && runs_on_host(options.backend)) {
+    const auto times =
+        time_products(*graph, outcome.info.profiles[0].opt, options.threads, cpu::best_isa());
+    if (auto warning = int8_is_not_faster(times)) outcome.warnings.push_back(std::move(*warning));
+  }
 
   VTL_TRY(clock.at("write", 0.8));
   EngineInfo& info = outcome.info;

@@ -5,6 +5,7 @@
 
 #include "backends/cpu/program.h"
 #include "backends/cpu/quantize.h"
+#include "backends/cpu/quantize_attention.h"
 #include "core/cancel.h"
 #include "core/error.h"
 #include "graph/edit.h"
@@ -22,6 +23,7 @@ class CpuBackend : public Backend {
   Result<std::vector<LayerReport>> compile(Graph& graph, const CompileOptions& options) const override {
     VTL_TRY(check_precision(graph, options.precision));
     VTL_TRY(check_shapes(graph));
+    quantize_attention(graph);
     fuse_quantizers(graph);
     std::vector<LayerReport> reports;
     for (size_t i = 0; i < graph.nodes.size(); ++i) {
@@ -72,7 +74,8 @@ class CpuBackend : public Backend {
 
   // What a layer computes in, whatever it writes.
   static std::string_view precision_of(const Graph& graph, const Node& node) {
-    if (node.op == Op::QuantizedLinear) return dtype_name(DType::kI8);
+    const bool attends = node.op == Op::MultiHeadAttention && graph.value(node.input(0)).dtype == DType::kU8;
+    if (node.op == Op::QuantizedLinear || attends) return dtype_name(DType::kI8);
     const bool writes_bytes = node.op != Op::QuantizeLinear && output_bytes(graph, node);
     return dtype_name(writes_bytes ? graph.value(node.input(0)).dtype : graph.value(node.outputs[0]).dtype);
   }

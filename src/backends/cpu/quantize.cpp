@@ -27,15 +27,6 @@ int64_t zero_point(const Graph& graph, const Node& quantize) {
   return t.dtype() == DType::kI8 ? int64_t{t.as<int8_t>()[0]} : int64_t{t.as<uint8_t>()[0]};
 }
 
-// Whether the first kernel that takes the node also writes bytes.
-bool can_write_bytes(const Graph& graph, const Node& node) {
-  if (node.op != Op::LayerNormalization && node.op != Op::QuantizedLinear && node.op != Op::MultiHeadAttention)
-    return false;
-  for (const KernelEntry& entry : entries())
-    if (entry.op == node.op && entry.refuse(graph, node).empty()) return true;
-  return false;
-}
-
 }  // namespace
 
 std::optional<ByteScale> byte_scale(const Graph& graph, const Node& quantize) {
@@ -47,6 +38,14 @@ std::optional<ByteScale> byte_scale(const Graph& graph, const Node& quantize) {
       (!is_scalar(graph, quantize.input(2)) || graph.value(quantize.input(2)).dtype != to))
     return std::nullopt;
   return bytes_of(to, graph.constant(quantize.input(1)).as<float>()[0], zero_point(graph, quantize));
+}
+
+bool can_write_bytes(const Graph& graph, const Node& node) {
+  if (node.op != Op::LayerNormalization && node.op != Op::QuantizedLinear && node.op != Op::MultiHeadAttention)
+    return false;
+  for (const KernelEntry& entry : entries())
+    if (entry.op == node.op && entry.refuse(graph, node).empty()) return true;
+  return false;
 }
 
 int fuse_quantizers(Graph& graph) {
