@@ -24,14 +24,14 @@ struct CompareFlags {
 std::string percent(const std::optional<double>& share) { return share ? fmt::format("{:.2f} %", *share * 100) : "–"; }
 
 std::string to_text(const Comparison& c) {
-  TextTable table({"model", "size", "int8 products", "same top-1", "cosine", "least cosine", "accuracy", "points"});
+  TextTable table({"model", "size", "int8 products", "same top-1", "cosine", "least cosine", "correlation", "accuracy", "points"});
   const Candidate& r = c.reference;
   table.add_row({r.file, human_bytes(r.bytes), fmt::format("{} of {}", r.integer_products, r.products), "", "", "",
-                 percent(r.accuracy), ""});
+                 "", percent(r.accuracy), ""});
   for (const Candidate& row : c.candidates)
     table.add_row({row.file, human_bytes(row.bytes), fmt::format("{} of {}", row.integer_products, row.products),
                    percent(row.score.top1), fmt::format("{:.6f}", row.score.cosine),
-                   fmt::format("{:.6f}", row.score.min_cosine), percent(row.accuracy),
+                   fmt::format("{:.6f}", row.score.min_cosine), fmt::format("{:.6f}", row.score.correlation), percent(row.accuracy),
                    row.accuracy && r.accuracy ? fmt::format("{:+.2f}", (*row.accuracy - *r.accuracy) * 100) : "–"});
   return table.str() + fmt::format("\nOn {} samples of {}\n", c.samples, c.dataset);
 }

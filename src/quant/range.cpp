@@ -144,14 +144,15 @@ Range choose_range(const Histogram& histogram, Range all, RangeMethod method, do
     case RangeMethod::kPercentile:
       return percentile_range(histogram, all, percentile);
     case RangeMethod::kEntropy: {
-      // Both ends move together: a divergence costs a pass over all bins.
+      // One end after the other: a divergence costs a pass over all bins.
       Range best = all;
       double least = divergence(histogram, all);
-      for (int i = 1; i <= kSteps; ++i) {
-        const double share = 1 - (1 - kLeastShare) * i / kSteps;
-        const Range r{static_cast<float>(all.low * share), static_cast<float>(all.high * share)};
-        if (const double d = divergence(histogram, r); d < least) least = d, best = r;
-      }
+      for (float Range::* end : {&Range::high, &Range::low})
+        for (int i = 1; i <= kSteps; ++i) {
+          Range r = best;
+          r.*end = static_cast<float>(all.*end * (1 - (1 - kLeastShare) * i / kSteps));
+          if (const double d = divergence(histogram, r); d < least) least = d, best = r;
+        }
       return best;
     }
     case RangeMethod::kMse: {

@@ -12,6 +12,7 @@ nlohmann::ordered_json to_json(const Score& score) {
   j["top1_agreement"] = score.top1 ? nlohmann::ordered_json(*score.top1) : nlohmann::ordered_json(nullptr);
   j["cosine"] = score.cosine;
   j["min_cosine"] = score.min_cosine;
+  j["correlation"] = score.correlation;
   j["samples"] = score.samples;
   return j;
 }
@@ -34,11 +35,21 @@ double cosine(const std::vector<double>& a, const std::vector<double>& b) {
   return std::isfinite(c) ? c : 0;
 }
 
+double correlation(std::vector<double> a, std::vector<double> b) {
+  for (std::vector<double>* v : {&a, &b}) {
+    double mean = 0;
+    for (double x : *v) mean += x / static_cast<double>(v->size());
+    for (double& x : *v) x -= mean;
+  }
+  return cosine(a, b);
+}
+
 void ScoreKeeper::add(const Answers& got, const Answers& want) {
   ++samples_;
   for (size_t i = 0; i < std::min(got.size(), want.size()); ++i) {
     const double c = cosine(got[i].values, want[i].values);
     sum_ += c;
+    correlations_ += correlation(got[i].values, want[i].values);
     least_ = std::min(least_, c);
     ++cosines_;
     if (want[i].is_logits) agreement_.add_row(got[i].values, want[i].values);
@@ -50,6 +61,7 @@ Score ScoreKeeper::score() const {
   s.top1 = agreement_.top1();
   s.cosine = cosines_ ? sum_ / static_cast<double>(cosines_) : 1;
   s.min_cosine = least_;
+  s.correlation = cosines_ ? correlations_ / static_cast<double>(cosines_) : 1;
   s.samples = samples_;
   return s;
 }

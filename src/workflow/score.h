@@ -16,6 +16,7 @@ struct Score {
   std::optional<double> top1;  // share of rows with the same first class, over outputs [N, classes]
   double cosine = 1;           // mean over samples and float32 outputs
   double min_cosine = 1;
+  double correlation = 1;  // Pearson's, mean likewise: what counts for maps
   int64_t samples = 0;
   bool meets(double max_drop, double least_cosine) const {
     return (!top1 || 1 - *top1 <= max_drop + 1e-12) && cosine >= least_cosine;
@@ -39,11 +40,13 @@ class ScoreKeeper {
 
  private:
   Agreement agreement_;
-  double sum_ = 0, least_ = 1;
+  double sum_ = 0, least_ = 1, correlations_ = 0;
   int64_t cosines_ = 0, samples_ = 0;
 };
 
 // Cosine of two vectors; 1 where both are zero, 0 where one is, NaN counts as 0.
 double cosine(const std::vector<double>& a, const std::vector<double>& b);
+// The cosine of what is left of two vectors without their means.
+double correlation(std::vector<double> a, std::vector<double> b);
 
 }  // namespace vitrail

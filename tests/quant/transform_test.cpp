@@ -203,7 +203,7 @@ TEST(Insert, OnlyWhatIsEnabledIsQuantizedAndReadersShareAPair) {
   EXPECT_TRUE(verify_graph(one).ok()) << verify_graph(one).message();
   const Graph both = insert_quantization(m.b.graph, m.list, prepared, {true, true});
   EXPECT_EQ(count(both, Op::QuantizeLinear), 2);
-  EXPECT_LT(relative_error(evaluate(both, m.x)["second"], evaluate(m.b.graph, m.x)["second"]), 0.03);
+  EXPECT_LT(relative_error(evaluate(both, m.x)["second"], evaluate(m.b.graph, m.x)["second"]), 0.05);
 
   GraphBuilder b;
   const ValueId x = b.input("x", {kN, 8_d, 16_d});
