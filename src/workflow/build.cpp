@@ -166,6 +166,8 @@ Result<ImportedModel> import_model(const std::string& path, const ModelOptions& 
   auto hash = std::async([&] { return hash_file(path); });
   VTL_ASSIGN(model.graph, import_onnx(path, options.import, &report));
   model.warnings = std::move(report.warnings);
+  model.quantized_operators = report.quantized_operators;
+  model.quantization = describe_quantization(model.graph);
   VTL_TRY(simplify(model.graph, [](const Node& node, std::span<const Tensor* const> inputs) {
     return evaluate_node(node, inputs);
   }));

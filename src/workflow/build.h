@@ -9,6 +9,7 @@
 #include "engine/engine.h"
 #include "import/onnx/import.h"
 #include "passes/pipeline.h"
+#include "passes/quantization_report.h"
 #include "runtime/backend.h"
 
 namespace vitrail {
@@ -28,6 +29,8 @@ struct ImportedModel {
   bool preprocess_known = false;  // from the model's metadata or the caller; else the ImageNet defaults
   std::vector<std::string> labels;
   std::vector<std::string> warnings;
+  QuantizationReport quantization;  // without what becomes integer products
+  int quantized_operators = 0;      // ImportReport's
 };
 
 struct ModelOptions {
