@@ -22,11 +22,13 @@ struct Image {
 // bombs).
 inline constexpr int64_t kMaxImagePixels = 178'956'970;
 inline constexpr int kMaxImageSide = 1'000'000;
+inline constexpr size_t kMaxImageFileBytes = size_t{1} << 30;  // an uncompressed picture of kMaxImagePixels fits
 
-// Decodes JPEG, PNG, WebP, BMP (24 and 32 bits) and PPM/PGM (P5, P6), told apart by content. The pixels are
-// those of Pillow's ImageOps.exif_transpose(Image.open(file)).convert("RGB"): EXIF orientation applied, alpha
-// dropped, palettes and grey expanded, 16-bit colour cut to its high byte, 16-bit grey clipped at 255. Errors
-// (kBadInput): empty, not an image, cut off or corrupt, 1×1, more than kMaxImagePixels.
+// Decodes JPEG, PNG, WebP (of an animation the first frame), BMP (1 to 32 bits, run-length coded as well) and
+// netpbm's PBM, PGM and PPM (P1 to P6), told apart by content. The pixels are those of Pillow's
+// ImageOps.exif_transpose(Image.open(file)).convert("RGB"): EXIF orientation applied, alpha dropped, palettes, grey and
+// CMYK converted, 16-bit colour cut to its high byte, 16-bit grey clipped at 255. Errors (kBadInput): empty, not an
+// image, cut off or corrupt, 1×1, more than kMaxImagePixels.
 Result<Image> decode_image(std::span<const std::byte> file);
 
 // As decode_image, from a file; every error names the path. kIo when the file cannot be read.

@@ -2,10 +2,13 @@
 #include "vitrail/vitrail.h"
 
 #include <algorithm>
+#include <span>
+#include <type_traits>
 
 #include "api/backends.h"
 #include "api/classes.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "core/thread_pool.h"
 #include "engine/engine.h"
 #include "preprocess/preprocess.h"
@@ -87,26 +90,43 @@ Result<std::vector<NamedTensor>> Model::run(const std::vector<NamedTensor>& inpu
   return impl_->session->run(inputs);
 }
 
+namespace {
+
+// Runs the model on what `prepare` writes for the engine's contract, into floats or bytes.
+template <class Prepare>
+Result<std::vector<Classification>> classify_prepared(const Model& model, const Engine& engine, int top,
+                                                      Prepare prepare) {
+  const PreprocessContract& contract = engine.info.preprocess;
+  VTL_TRY(check_classifier(*engine.graph, contract));
+  const Value& input = engine.graph->value(engine.graph->inputs[0]);
+  Tensor pixels(input.dtype, at_batch(*input.shape, 1));
+  VTL_TRY(input.dtype == DType::kU8 ? prepare(contract, pixels.as_mutable<uint8_t>().data())
+                                    : prepare(contract, pixels.as_mutable<float>().data()));
+  VTL_ASSIGN(const auto outputs, model.run({{input.name, pixels}}));
+  const TensorView logits = outputs[0].tensor.view();
+  if (const NonFinite found = find_non_finite(logits); found.count > 0)
+    return check_failed("{} of the {} scores are NaN or infinite", found.count, logits.count());
+  return top_classes(logits.as<float>(), model.labels(), top);
+}
+
+}  // namespace
+
 Result<std::vector<Classification>> Model::classify(const std::string& image_path, int top) const {
-  VTL_ASSIGN(const Image image, load_image(image_path));
-  auto classes = classify(image, top);
+  VTL_ASSIGN(const std::string file, read_file(image_path, kMaxImageFileBytes));
+  auto classes = classify_prepared(*this, *impl_->engine, top, [&](const PreprocessContract& contract, auto* out) {
+    return preprocess_encoded(std::as_bytes(std::span(file)), contract, out);
+  });
   VTL_TRY(classes.status().with_context(image_path));
   return classes;
 }
 
 Result<std::vector<Classification>> Model::classify(const Image& image, int top) const {
-  const PreprocessContract& contract = impl_->engine->info.preprocess;
-  const Graph& graph = *impl_->engine->graph;
-  VTL_TRY(check_classifier(graph, contract));
-  const Value& input = graph.value(graph.inputs[0]);
-  Tensor pixels(input.dtype, at_batch(*input.shape, 1));
-  VTL_TRY(input.dtype == DType::kU8 ? preprocess_bytes(image, contract, pixels.as_mutable<uint8_t>().data())
-                                    : preprocess(image, contract, pixels.as_mutable<float>().data()));
-  VTL_ASSIGN(const auto outputs, run({{input.name, pixels}}));
-  const TensorView logits = outputs[0].tensor.view();
-  if (const NonFinite found = find_non_finite(logits); found.count > 0)
-    return check_failed("{} of the {} scores are NaN or infinite", found.count, logits.count());
-  return top_classes(logits.as<float>(), labels(), top);
+  return classify_prepared(*this, *impl_->engine, top, [&](const PreprocessContract& contract, auto* out) {
+    if constexpr (std::is_same_v<decltype(out), float*>)
+      return preprocess(image, contract, out);
+    else
+      return preprocess_bytes(image, contract, out);
+  });
 }
 
 }  // namespace vitrail

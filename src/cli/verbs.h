@@ -14,6 +14,8 @@ using Action = std::function<Status()>;
 void add_inspect(CLI::App& app, Action& action);
 void add_build(CLI::App& app, Action& action);
 void add_run(CLI::App& app, Action& action);
+void add_quantize(CLI::App& app, Action& action);
+void add_compare(CLI::App& app, Action& action);
 void add_verify(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);

@@ -48,7 +48,7 @@ void add_verify(CLI::App& app, Action& action) {
   auto flags = std::make_shared<VerifyFlags>();
   CLI::App* verb = app.add_subcommand("verify", "Compare an engine with its model on the reference backend");
   verb->add_option("ENGINE", flags->engine, "Engine file (.vtl)")->required();
-  verb->add_option("--reference", flags->reference, "The ONNX model that it was built from")->required();
+  verb->add_option("--reference", flags->reference, "The ONNX model that it was built from, or that one's float model")->required();
   verb->add_option("--images", flags->check.images, "Folder of images, searched recursively");
   verb->add_option("--inputs", flags->check.inputs, "Folder of .npy and .npz files");
   verb->add_option("--random", flags->check.random, "Number of random inputs")->check(CLI::PositiveNumber);
@@ -60,6 +60,9 @@ void add_verify(CLI::App& app, Action& action) {
       ->check(CLI::NonNegativeNumber);
   verb->add_option("--min-cosine", flags->check.tolerance.min_cosine, "Least cosine of a sample")
       ->capture_default_str();
+  verb->add_option("--min-top1", flags->check.tolerance.min_top1, "Least share of equal top-1 answers")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1.0));
   verb->add_option("--batch", flags->check.batches, "Batch sizes to run the engine at")
       ->delimiter(',')
       ->capture_default_str()

@@ -125,6 +125,10 @@ DType dtype_from_onnx(int64_t data_type) {
       return DType::kU64;
     case 16:
       return DType::kBF16;
+    case 17:
+      return DType::kF8E4M3;
+    case 19:
+      return DType::kF8E5M2;
     default:
       return DType::kUndefined;
   }

@@ -6,26 +6,47 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <functional>
 #include <span>
 
+#include "preprocess/region.h"
 #include "vitrail/image.h"
 
 namespace vitrail::codec {
 
 using Bytes = std::span<const std::byte>;
 
-// Each decodes a whole file of its format. EXIF orientation is not applied yet: `orientation` receives it (1
-// to 8).
-Result<Image> decode_jpeg(Bytes file, int& orientation);
+// What is wanted of a picture of width × height; decoders may give more.
+struct Wish {
+  Region region;
+  int shrink = 1;  // 1, 2, 4 or 8: the whole picture at this fraction of its size instead of the region
+};
+using Wishes = std::function<Result<Wish>(int width, int height)>;
+
+struct Decoded {
+  Image pixels;
+  Place place;
+};
+
+// Decodes any format, told by content, and turns it as its EXIF orientation says. Empty `wishes`: the whole picture.
+Result<Decoded> decode(Bytes file, const Wishes& wishes);
+
+// Each decodes a file of its format. EXIF orientation is not applied yet: `orientation` receives it (1 to 8); a
+// picture that must be turned is decoded in whole.
+Result<Decoded> decode_jpeg(Bytes file, const Wishes& wishes, int& orientation);
 Result<Image> decode_png(Bytes file, int& orientation);
 Result<Image> decode_webp(Bytes file, int& orientation);
 Result<Image> decode_bmp(Bytes file);
 Result<Image> decode_pnm(Bytes file);
+Status cut_off(uint64_t needed, size_t available);
 
-// Zeroed pixels of a plausible size. kBadInput for an empty or 1×1 picture and for decompression bombs: more
+// Zeroed pixels of a plausible size (check_size).
+Result<Image> new_image(int64_t width, int64_t height, size_t file_bytes, int64_t max_pixels_per_byte);
+
+// kBadInput for an empty or 1×1 picture and for decompression bombs: more
 // than kMaxImagePixels, or more pixels than `file_bytes` could hold at `max_pixels_per_byte` (0: no such
 // bound).
-Result<Image> new_image(int64_t width, int64_t height, size_t file_bytes, int64_t max_pixels_per_byte);
+Status check_size(int64_t width, int64_t height, size_t file_bytes, int64_t max_pixels_per_byte);
 
 // The orientation tag of a TIFF block as EXIF carries it, 1 when there is none or the block is damaged.
 int exif_orientation(Bytes tiff);

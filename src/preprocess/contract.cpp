@@ -20,7 +20,13 @@ constexpr std::pair<std::string_view, Interpolation> kInterpolations[] = {
     {"nearest", Interpolation::kNearest},
     {"bilinear", Interpolation::kBilinear},
     {"bicubic", Interpolation::kBicubic},
-    {"lanczos", Interpolation::kLanczos}};
+    {"lanczos", Interpolation::kLanczos},
+    {"box", Interpolation::kBox},
+    {"hamming", Interpolation::kHamming}};
+constexpr std::pair<std::string_view, Arithmetic> kArithmetics[] = {{"pillow", Arithmetic::kPillow},
+                                                                    {"torchvision", Arithmetic::kTorch}};
+constexpr std::pair<std::string_view, Decoding> kDecodings[] = {{"exact", Decoding::kExact},
+                                                                {"scaled", Decoding::kScaled}};
 
 Status wrong(const std::string& key, const Json& value, std::string_view expected) {
   std::string text = value.dump(-1, ' ', true);  // ASCII, so that cutting it splits no character
@@ -71,6 +77,8 @@ Status read_key(const std::string& key, const Json& value, PreprocessContract& c
   if (key == "width") return read(key, value, c.width);
   if (key == "resize_mode") return read(key, value, kResizeModes, c.resize_mode);
   if (key == "interpolation") return read(key, value, kInterpolations, c.interpolation);
+  if (key == "arithmetic") return read(key, value, kArithmetics, c.arithmetic);
+  if (key == "decoding") return read(key, value, kDecodings, c.decoding);
   if (key == "mean") return read(key, value, c.mean);
   if (key == "std") return read(key, value, c.std);
   if (key == "crop_pct") {
@@ -85,7 +93,7 @@ Status read_key(const std::string& key, const Json& value, PreprocessContract& c
   }
   return bad_input(
       "preprocessing: unknown key \"{}\"; known are height, width, resize_mode, crop_pct, interpolation, "
-      "mean, std, color",
+      "mean, std, color, arithmetic, decoding",
       key);
 }
 
@@ -118,6 +126,12 @@ Status check_contract(const PreprocessContract& c) {
   }
   if (c.color != "RGB" && c.color != "BGR")
     return bad_input("preprocessing: \"color\" is \"{}\", expected \"RGB\" or \"BGR\"", c.color);
+  if (c.arithmetic == Arithmetic::kTorch && c.interpolation != Interpolation::kNearest &&
+      c.interpolation != Interpolation::kBilinear && c.interpolation != Interpolation::kBicubic)
+    return bad_input(
+        "preprocessing: \"interpolation\" is \"{}\", which torchvision has not for tensors: choose nearest, bilinear "
+        "or bicubic, or \"arithmetic\": \"pillow\"",
+        name_of(kInterpolations, c.interpolation));
   return {};
 }
 
@@ -133,7 +147,7 @@ Result<PreprocessContract> parse_contract(const std::string& json, const Preproc
 }
 
 std::string contract_to_json(const PreprocessContract& c) {
-  const Json object{{"height", c.height},
+  Json object{{"height", c.height},
                     {"width", c.width},
                     {"resize_mode", name_of(kResizeModes, c.resize_mode)},
                     {"crop_pct", c.crop_pct},
@@ -141,6 +155,8 @@ std::string contract_to_json(const PreprocessContract& c) {
                     {"mean", shortest(c.mean)},
                     {"std", shortest(c.std)},
                     {"color", c.color}};
+  if (c.arithmetic != Arithmetic::kPillow) object["arithmetic"] = name_of(kArithmetics, c.arithmetic);
+  if (c.decoding != Decoding::kExact) object["decoding"] = name_of(kDecodings, c.decoding);
   return object.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

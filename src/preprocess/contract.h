@@ -9,7 +9,13 @@
 namespace vitrail {
 
 enum class ResizeMode { kSquash, kShortest, kLongest };
-enum class Interpolation { kNearest, kBilinear, kBicubic, kLanczos };
+enum class Interpolation { kNearest, kBilinear, kBicubic, kLanczos, kBox, kHamming };
+// Whose arithmetic a resize repeats to the bit: Image.resize of Pillow, or torchvision.transforms.v2.Resize with
+// antialias on uint8 tensors, which Hugging Face's image processors use.
+enum class Arithmetic { kPillow, kTorch };
+// kScaled lets libjpeg shrink large JPEGs by 2, 4 or 8 while it decodes them, never below the size that is wanted:
+// faster, and no longer the same pixels.
+enum class Decoding { kExact, kScaled };
 
 // How an image becomes the model's input; travels in the engine. The defaults are those of ImageNet
 // evaluation.
@@ -25,11 +31,13 @@ struct PreprocessContract {
   std::array<float, 3> mean{0.485f, 0.456f, 0.406f};  // of channels scaled to 0..1, in the order of `color`
   std::array<float, 3> std{0.229f, 0.224f, 0.225f};
   std::string color = "RGB";  // or "BGR"
+  Arithmetic arithmetic = Arithmetic::kPillow;
+  Decoding decoding = Decoding::kExact;
   bool operator==(const PreprocessContract&) const = default;
 };
 
-// From the JSON object {"height","width","resize_mode","crop_pct","interpolation","mean","std","color"};
-// absent keys keep `base`. Unknown keys, wrong types and impossible values are kBadInput errors that name the
+// From the JSON object {"height","width","resize_mode","crop_pct","interpolation","mean","std","color",
+// "arithmetic","decoding"}, of which the last two are written only where they are not the defaults; absent keys keep `base`. Unknown keys, wrong types and impossible values are kBadInput errors that name the
 // key.
 Result<PreprocessContract> parse_contract(const std::string& json, const PreprocessContract& base = {});
 std::string contract_to_json(const PreprocessContract& contract);

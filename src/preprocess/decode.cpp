@@ -11,7 +11,7 @@
 namespace vitrail {
 namespace codec {
 
-Result<Image> new_image(int64_t width, int64_t height, size_t file_bytes, int64_t max_pixels_per_byte) {
+Status check_size(int64_t width, int64_t height, size_t file_bytes, int64_t max_pixels_per_byte) {
   if (width < 1 || height < 1) return bad_input("the image is {}x{} pixels: empty", width, height);
   if (width == 1 && height == 1) return bad_input("the image is 1x1 pixel: no picture (a tracking pixel?)");
   if (width > kMaxImageSide || height > kMaxImageSide || width * height > kMaxImagePixels)
@@ -22,12 +22,19 @@ Result<Image> new_image(int64_t width, int64_t height, size_t file_bytes, int64_
     return bad_input(
         "the image claims {}x{} pixels but the file has only {} bytes: cut off or a decompression bomb",
         width, height, file_bytes);
+  return {};
+}
+
+Result<Image> new_image(int64_t width, int64_t height, size_t file_bytes, int64_t max_pixels_per_byte) {
+  VTL_TRY(check_size(width, height, file_bytes, max_pixels_per_byte));
   Image image{static_cast<int>(width), static_cast<int>(height), {}};
   image.pixels.resize(static_cast<size_t>(width * height * 3));
   return image;
 }
 
-}  // namespace codec
+Status cut_off(uint64_t needed, size_t available) {
+  return bad_input("the file is cut off: {} bytes of pixels needed, {} there", needed, available);
+}
 
 namespace {
 
@@ -50,38 +57,49 @@ Image oriented(Image p, int orientation) {
   return out;
 }
 
-Result<Image> decode_by_content(std::span<const std::byte> file) {
-  if (file.empty()) return bad_input("the file is empty");
-  const std::string_view head(reinterpret_cast<const char*>(file.data()), std::min<size_t>(file.size(), 16));
-  int orientation = 1;
-  auto finish = [&](Result<Image> decoded) -> Result<Image> {
-    if (!decoded.ok()) return decoded;
-    return oriented(std::move(decoded).value(), orientation);
-  };
-  if (head.starts_with("\xff\xd8\xff")) return finish(codec::decode_jpeg(file, orientation));
-  if (head.starts_with("\x89PNG\r\n\x1a\n")) return finish(codec::decode_png(file, orientation));
-  if (head.starts_with("RIFF") && head.find("WEBP") == 8)
-    return finish(codec::decode_webp(file, orientation));
-  if (head.starts_with("BM")) return codec::decode_bmp(file);
-  if (head.starts_with("P5") || head.starts_with("P6")) return codec::decode_pnm(file);
-  std::string hex;
-  for (char c : head.substr(0, 8))
-    hex += fmt::format("{}{:02x}", hex.empty() ? "" : " ", static_cast<uint8_t>(c));
-  return bad_input(
-      "not a JPEG, PNG, WebP, BMP, PPM or PGM image (it starts with {}): convert it to one of these", hex);
+Decoded whole(Image image) {
+  const Place place{0, 0, image.width, image.height};
+  return {std::move(image), place};
 }
 
 }  // namespace
 
-Result<Image> decode_image(std::span<const std::byte> file) try {
-  return decode_by_content(file);
+Result<Decoded> decode(Bytes file, const Wishes& wishes) try {
+  if (file.empty()) return bad_input("the file is empty");
+  const std::string_view head(reinterpret_cast<const char*>(file.data()), std::min<size_t>(file.size(), 16));
+  int orientation = 1;
+  auto finish = [&](Result<Image> decoded) -> Result<Decoded> {
+    VTL_TRY(decoded.status());
+    return whole(oriented(std::move(decoded).value(), orientation));
+  };
+  if (head.starts_with("\xff\xd8\xff")) {
+    VTL_ASSIGN(Decoded decoded, decode_jpeg(file, wishes, orientation));
+    if (orientation == 1) return decoded;
+    return whole(oriented(std::move(decoded.pixels), orientation));
+  }
+  if (head.starts_with("\x89PNG\r\n\x1a\n")) return finish(decode_png(file, orientation));
+  if (head.starts_with("RIFF") && head.find("WEBP") == 8)
+    return finish(decode_webp(file, orientation));
+  if (head.starts_with("BM")) return finish(decode_bmp(file));
+  if (head.size() > 2 && head[0] == 'P' && head[1] >= '1' && head[1] <= '6') return finish(decode_pnm(file));
+  std::string hex;
+  for (char c : head.substr(0, 8))
+    hex += fmt::format("{}{:02x}", hex.empty() ? "" : " ", static_cast<uint8_t>(c));
+  return bad_input(
+      "not a JPEG, PNG, WebP, BMP, PPM, PGM or PBM image (it starts with {}): convert it to one of these", hex);
 } catch (const std::bad_alloc&) {
   return resource_error("not enough memory to decode the image");
 }
 
+}  // namespace codec
+
+Result<Image> decode_image(std::span<const std::byte> file) {
+  VTL_ASSIGN(codec::Decoded decoded, codec::decode(file, {}));
+  return std::move(decoded.pixels);
+}
+
 Result<Image> load_image(const std::string& path) {
-  constexpr size_t kMaxFileBytes = size_t{1} << 30;  // an uncompressed picture of kMaxImagePixels fits
-  VTL_ASSIGN(const std::string file, read_file(path, kMaxFileBytes));
+  VTL_ASSIGN(const std::string file, read_file(path, kMaxImageFileBytes));
   auto image = decode_image(std::as_bytes(std::span(file)));
   if (!image.ok()) return image.status().with_context(path);
   return image;

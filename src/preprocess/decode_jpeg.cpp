@@ -79,9 +79,19 @@ void cmyk_to_rgb(const uint8_t* row, int width, uint8_t* rgb) {
   }
 }
 
+// Fancy upsampling takes a neighbour on each side; where libjpeg is told to begin, it sees none.
+constexpr int kNeighbours = 4;
+
+// The columns to decode, so that those of `region` come out as they would in the whole picture.
+void widen(Region& region, int width) {
+  const int64_t right = std::min<int64_t>(width, region.x + region.width + kNeighbours);
+  region.x = std::max<int64_t>(0, region.x - kNeighbours);
+  region.width = static_cast<int>(right - region.x);
+}
+
 }  // namespace
 
-Result<Image> decode_jpeg(Bytes file, int& orientation) {
+Result<Decoded> decode_jpeg(Bytes file, const Wishes& wishes, int& orientation) {
   Reader reader;
   jpeg_decompress_struct& info = reader.info;
   auto broken = [&] { return bad_input("broken JPEG: {}", reader.escape.message); };
@@ -104,24 +114,58 @@ Result<Image> decode_jpeg(Bytes file, int& orientation) {
 
   // Huffman coding spends at least one bit on each 8×8 block of each component.
   const int64_t max_pixels_per_byte = info.arith_code ? 0 : 8 * 64;
-  VTL_ASSIGN(Image image, new_image(info.image_width, info.image_height, file.size(), max_pixels_per_byte));
+  VTL_TRY(check_size(info.image_width, info.image_height, file.size(), max_pixels_per_byte));
   const bool cmyk = info.num_components == 4;
-  std::vector<uint8_t> cmyk_row(cmyk ? size_t{4} * info.image_width : 0);
   info.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
   orientation = orientation_of(info);
 
+  const int width = static_cast<int>(info.image_width), height = static_cast<int>(info.image_height);
+  Wish wish{{0, 0, width, height}};
+  if (wishes && orientation == 1) {
+    VTL_ASSIGN(wish, wishes(width, height));
+  }
+  if (wish.shrink > 1) {
+    info.scale_num = 1;
+    info.scale_denom = static_cast<unsigned>(wish.shrink);
+  }
+  JDIMENSION left = 0, columns = 0;
   if (!guarded(reader.escape, [&] {
         jpeg_start_decompress(&info);
-        while (info.output_scanline < info.output_height) {
-          uint8_t* rgb = image.pixels.data() + size_t{3} * info.output_scanline * info.output_width;
-          JSAMPROW row = cmyk ? cmyk_row.data() : rgb;
+        if (wish.shrink > 1)
+          wish.region = {0, 0, static_cast<int>(info.output_width), static_cast<int>(info.output_height)};
+        else
+          widen(wish.region, width);
+        left = static_cast<JDIMENSION>(wish.region.x);
+        columns = static_cast<JDIMENSION>(wish.region.width);
+        if (columns < info.output_width) jpeg_crop_scanline(&info, &left, &columns);  // may begin further left
+      }))
+    return broken();
+
+  const int whole_width = wish.shrink > 1 ? wish.region.width : width;
+  Decoded out{{static_cast<int>(columns), wish.region.height, {}},
+              {left, wish.region.y, whole_width, static_cast<int>(info.output_height)}};
+  const size_t stride = size_t{3} * columns;
+  out.pixels.pixels.resize(stride * static_cast<size_t>(wish.region.height));
+  std::vector<uint8_t> row_buffer(size_t{4} * columns);
+  if (!guarded(reader.escape, [&] {
+        if (wish.region.y > 0) jpeg_skip_scanlines(&info, static_cast<JDIMENSION>(wish.region.y));
+        uint8_t* rgb = out.pixels.pixels.data();
+        for (int y = 0; y < wish.region.height; ++y, rgb += stride) {
+          JSAMPROW row = cmyk ? row_buffer.data() : rgb;
           jpeg_read_scanlines(&info, &row, 1);
-          if (cmyk) cmyk_to_rgb(row, image.width, rgb);
+          if (cmyk) cmyk_to_rgb(row, out.pixels.width, rgb);
+        }
+        // A file that is cut off must not pass because the end of the picture is not wanted: libjpeg reads up to the
+        // last row.
+        if (const JDIMENSION rest = info.output_height - info.output_scanline; rest > 0) {
+          if (rest > 1) jpeg_skip_scanlines(&info, rest - 1);
+          JSAMPROW row = row_buffer.data();
+          jpeg_read_scanlines(&info, &row, 1);
         }
         jpeg_finish_decompress(&info);
       }))
     return broken();
-  return image;
+  return out;
 }
 
 }  // namespace vitrail::codec

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <webp/decode.h>
+#include <webp/demux.h>
 
 #include <cstring>
+#include <memory>
+#include <utility>
 
 #include "core/error.h"
 #include "preprocess/codec.h"
@@ -38,6 +41,24 @@ int orientation_of(Bytes file) {
   return 1;
 }
 
+// The first picture of an animation, on its canvas.
+Result<Image> first_frame(Bytes file, Image image) {
+  WebPAnimDecoderOptions options;
+  if (!WebPAnimDecoderOptionsInit(&options))
+    return unavailable("libwebpdemux is not the version Vitrail was built with");
+  options.color_mode = MODE_RGBA;
+  options.use_threads = 0;
+  const WebPData data{as_u8(file), file.size()};
+  const std::unique_ptr<WebPAnimDecoder, void (*)(WebPAnimDecoder*)> decoder(WebPAnimDecoderNew(&data, &options),
+                                                                             WebPAnimDecoderDelete);
+  uint8_t* rgba = nullptr;
+  int time = 0;
+  if (!decoder || !WebPAnimDecoderGetNext(decoder.get(), &rgba, &time))
+    return bad_input("broken WebP: its first frame cannot be decoded");
+  for (size_t i = 0; i < image.pixels.size() / 3; ++i) std::memcpy(&image.pixels[3 * i], rgba + 4 * i, 3);
+  return image;
+}
+
 }  // namespace
 
 Result<Image> decode_webp(Bytes file, int& orientation) {
@@ -46,10 +67,10 @@ Result<Image> decode_webp(Bytes file, int& orientation) {
     return unavailable("libwebp is not the version Vitrail was built with");
   VP8StatusCode status = WebPGetFeatures(as_u8(file), file.size(), &config.input);
   if (status != VP8_STATUS_OK) return bad_input("broken WebP: {}", reason(status));
-  if (config.input.has_animation) return bad_input("an animated WebP: extract one frame as a still image");
 
   // A single colour takes next to nothing in lossless WebP, so the file's size bounds nothing.
   VTL_ASSIGN(Image image, new_image(config.input.width, config.input.height, file.size(), 0));
+  if (config.input.has_animation) return first_frame(file, std::move(image));
   config.output.colorspace = MODE_RGB;
   config.output.is_external_memory = 1;
   config.output.u.RGBA = {image.pixels.data(), image.width * 3, image.pixels.size()};

@@ -2,10 +2,14 @@
 #include "preprocess/preprocess.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <new>
+#include <vector>
 
 #include "core/error.h"
+#include "core/files.h"
+#include "preprocess/codec.h"
 #include "preprocess/resize.h"
 
 namespace vitrail {
@@ -20,11 +24,10 @@ int64_t python_round(double v) { return static_cast<int64_t>(std::nearbyint(v));
 
 // The size of the whole picture before the centre crop (timm/data/transforms_factory.py,
 // transforms_imagenet_eval).
-Size scaled_size(const Image& image, const PreprocessContract& c) {
+Size scaled_size(int64_t w, int64_t h, const PreprocessContract& c) {
   const Size target{static_cast<int64_t>(std::floor(c.width / c.crop_pct)),
                     static_cast<int64_t>(std::floor(c.height / c.crop_pct))};
   if (c.resize_mode == ResizeMode::kSquash) return target;
-  const int64_t w = image.width, h = image.height;
   if (c.resize_mode == ResizeMode::kShortest && target.width == target.height) {
     const int64_t longer = static_cast<int64_t>(static_cast<double>(target.width * std::max(w, h)) /
                                                 static_cast<double>(std::min(w, h)));
@@ -58,20 +61,45 @@ struct ValueTable {
   }
 };
 
+// How a picture of width × height becomes the model's input.
+struct Layout {
+  Size scaled;
+  Overlap x, y;
+
+  Layout(int64_t width, int64_t height, const PreprocessContract& c)
+      : scaled(scaled_size(width, height, c)),
+        x(centre(scaled.width, c.width)),
+        y(centre(scaled.height, c.height)) {}
+  Region region() const { return {x.from, y.from, x.count, y.count}; }
+};
+
+Scaling scaling_of(const PreprocessContract& c) { return {c.interpolation, c.arithmetic}; }
+
+// What of an encoded picture must be decoded.
+Result<codec::Wish> wish_for(int width, int height, const PreprocessContract& c) {
+  const Layout layout(width, height, c);
+  codec::Wish wish;
+  if (c.decoding == Decoding::kScaled)
+    while (wish.shrink < 8 && width / (2 * wish.shrink) >= layout.scaled.width &&
+           height / (2 * wish.shrink) >= layout.scaled.height)
+      wish.shrink *= 2;
+  VTL_ASSIGN(wish.region, source_region(width, height, layout.scaled.width, layout.scaled.height, scaling_of(c),
+                                        layout.region()));
+  return wish;
+}
+
 // Resizes and crops, and hands what is left to `write` with the place where it belongs in the output.
 template <class Write>
-Status fit(const Image& image, const PreprocessContract& c, Write write) try {
+Status fit(const Image& image, const Place& place, const PreprocessContract& c, Write write) try {
   VTL_TRY(check_contract(c));
   if (image.width < 1 || image.height < 1) return usage_error("an empty image cannot be preprocessed");
-  const Size scaled = scaled_size(image, c);
-  const Overlap x = centre(scaled.width, c.width), y = centre(scaled.height, c.height);
-  VTL_ASSIGN(const Image part, resize_region(image, scaled.width, scaled.height, c.interpolation,
-                                             {x.from, y.from, x.count, y.count}));
-  write(part, x, y);
+  const Layout layout(place.width, place.height, c);
+  VTL_ASSIGN(const Image part, resize_region(image, place, layout.scaled.width, layout.scaled.height, scaling_of(c),
+                                             layout.region()));
+  write(part, layout.x, layout.y);
   return {};
 } catch (const std::bad_alloc&) {
-  return resource_error("not enough memory to preprocess an image of {}x{} pixels", image.width,
-                        image.height);
+  return resource_error("not enough memory to preprocess an image of {}x{} pixels", place.width, place.height);
 }
 
 // What stands where there is no picture.
@@ -79,26 +107,30 @@ uint8_t padding(const PreprocessContract& c, size_t channel) {
   return static_cast<uint8_t>(std::clamp<int64_t>(python_round(255.0 * c.mean[channel]), 0, 255));
 }
 
-}  // namespace
-
-Status preprocess(const Image& image, const PreprocessContract& c, float* out) {
-  return fit(image, c, [&](const Image& part, const Overlap& x, const Overlap& y) {
-    for (size_t channel = 0; channel < 3; ++channel) {
-      const ValueTable value(c, channel);
-      float* plane = out + channel * static_cast<size_t>(c.height) * static_cast<size_t>(c.width);
-      if (x.count < c.width || y.count < c.height)
-        std::fill_n(plane, static_cast<size_t>(c.height) * c.width, value.of[padding(c, channel)]);
-      const uint8_t* in = part.pixels.data() + (c.color == "BGR" ? 2 - channel : channel);
-      for (int row = 0; row < y.count; ++row) {
-        float* to = plane + static_cast<size_t>(y.to + row) * c.width + x.to;
-        for (int column = 0; column < x.count; ++column, in += 3) to[column] = value.of[*in];
+// Normalised planes of floats.
+Status finish(const Image& image, const Place& place, const PreprocessContract& c, float* out) {
+  return fit(image, place, c, [&](const Image& part, const Overlap& x, const Overlap& y) {
+    const ValueTable values[3] = {{c, 0}, {c, 1}, {c, 2}};
+    const size_t plane = static_cast<size_t>(c.height) * static_cast<size_t>(c.width);
+    if (x.count < c.width || y.count < c.height)
+      for (size_t channel = 0; channel < 3; ++channel)
+        std::fill_n(out + channel * plane, plane, values[channel].of[padding(c, channel)]);
+    const int first = c.color == "BGR" ? 2 : 0;  // where the output's first channel is in a pixel
+    const uint8_t* in = part.pixels.data();
+    for (int row = 0; row < y.count; ++row) {
+      float* to = out + static_cast<size_t>(y.to + row) * c.width + x.to;
+      for (int column = 0; column < x.count; ++column, in += 3, ++to) {
+        to[0] = values[0].of[in[first]];
+        to[plane] = values[1].of[in[1]];
+        to[2 * plane] = values[2].of[in[2 - first]];
       }
     }
   });
 }
 
-Status preprocess_bytes(const Image& image, const PreprocessContract& c, uint8_t* out) {
-  return fit(image, c, [&](const Image& part, const Overlap& x, const Overlap& y) {
+// Bytes as they are.
+Status finish(const Image& image, const Place& place, const PreprocessContract& c, uint8_t* out) {
+  return fit(image, place, c, [&](const Image& part, const Overlap& x, const Overlap& y) {
     const size_t pixels = static_cast<size_t>(c.height) * static_cast<size_t>(c.width);
     if (x.count < c.width || y.count < c.height)
       for (size_t i = 0; i < pixels; ++i)
@@ -111,6 +143,65 @@ Status preprocess_bytes(const Image& image, const PreprocessContract& c, uint8_t
         for (size_t channel = 0; channel < 3; ++channel) to[channel] = in[bgr ? 2 - channel : channel];
     }
   });
+}
+
+template <class T>
+Status decode_and_finish(std::span<const std::byte> file, const PreprocessContract& c, T* out) {
+  VTL_TRY(check_contract(c));
+  VTL_ASSIGN(const codec::Decoded decoded,
+             codec::decode(file, [&](int width, int height) { return wish_for(width, height, c); }));
+  return finish(decoded.pixels, decoded.place, c, out);
+}
+
+template <class T>
+Status prepare_file(const std::string& path, const PreprocessContract& c, T* out) {
+  VTL_ASSIGN(const std::string file, read_file(path, kMaxImageFileBytes));
+  return decode_and_finish(std::as_bytes(std::span(file)), c, out).with_context(path);
+}
+
+template <class T>
+Status prepare_files(std::span<const std::string> paths, const PreprocessContract& c, ThreadPool& pool, T* out) {
+  const size_t stride = size_t{3} * static_cast<size_t>(c.height) * static_cast<size_t>(c.width);
+  std::vector<Status> results(paths.size());
+  std::atomic<bool> failed = false;
+  pool.parallel_for(std::ssize(paths), [&](int64_t i, int) {
+    if (failed.load(std::memory_order_relaxed)) return;
+    const auto at = static_cast<size_t>(i);
+    try {
+      results[at] = prepare_file(paths[at], c, out + at * stride);
+    } catch (const std::bad_alloc&) {  // must not leave the thread
+      results[at] = resource_error("{}: there is not enough memory to read it", paths[at]);
+    }
+    if (!results[at].ok()) failed.store(true, std::memory_order_relaxed);
+  });
+  for (const Status& result : results) VTL_TRY(result);
+  return {};
+}
+
+}  // namespace
+
+Status preprocess(const Image& image, const PreprocessContract& c, float* out) {
+  return finish(image, {0, 0, image.width, image.height}, c, out);
+}
+
+Status preprocess_bytes(const Image& image, const PreprocessContract& c, uint8_t* out) {
+  return finish(image, {0, 0, image.width, image.height}, c, out);
+}
+
+Status preprocess_encoded(std::span<const std::byte> file, const PreprocessContract& c, float* out) {
+  return decode_and_finish(file, c, out);
+}
+Status preprocess_encoded(std::span<const std::byte> file, const PreprocessContract& c, uint8_t* out) {
+  return decode_and_finish(file, c, out);
+}
+
+Status preprocess_files(std::span<const std::string> paths, const PreprocessContract& c, ThreadPool& pool,
+                        float* out) {
+  return prepare_files(paths, c, pool, out);
+}
+Status preprocess_files(std::span<const std::string> paths, const PreprocessContract& c, ThreadPool& pool,
+                        uint8_t* out) {
+  return prepare_files(paths, c, pool, out);
 }
 
 void normalise(const uint8_t* bytes, const PreprocessContract& c, float* out) {

@@ -2,96 +2,81 @@
 #include "preprocess/resize.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <new>
 
 #include "core/error.h"
-#include "preprocess/filter.h"
+#include "preprocess/resample.h"
 
 namespace vitrail {
 namespace {
-
-constexpr int32_t kHalf = 1 << (kWeightBits - 1);
-
-uint8_t to_u8(int32_t sum) { return static_cast<uint8_t>(std::clamp(sum >> kWeightBits, 0, 255)); }
 
 Image blank(int width, int height) {
   return {width, height, std::vector<uint8_t>(size_t{3} * width * height)};
 }
 
-const uint8_t* row_of(const Image& image, int64_t y) {
-  return image.pixels.data() + size_t{3} * image.width * y;
-}
-uint8_t* row_of(Image& image, int64_t y) { return image.pixels.data() + size_t{3} * image.width * y; }
+size_t stride_of(const Image& image) { return size_t{3} * image.width; }
+const uint8_t* row_of(const Image& image, int64_t y) { return image.pixels.data() + stride_of(image) * y; }
+uint8_t* row_of(Image& image, int64_t y) { return image.pixels.data() + stride_of(image) * y; }
 
 // Rows [first_row, first_row + rows) of `in`, scaled along x.
-Image horizontal_pass(const Image& in, const Taps& taps, int first_row, int rows) {
+Image horizontal_pass(const Image& in, const Taps& taps, int64_t first_row, int rows) {
   Image out = blank(static_cast<int>(taps.windows.size()), rows);
-  for (int y = 0; y < rows; ++y) {
-    const uint8_t* line = row_of(in, first_row + y);
-    uint8_t* to = row_of(out, y);
-    for (const Taps::Window& window : taps.windows) {
-      const int32_t* w = &taps.weights[window.weights];
-      const uint8_t* from = line + size_t{3} * window.first;
-      int32_t r = kHalf, g = kHalf, b = kHalf;
-      for (int i = 0; i < window.count; ++i, from += 3) {
-        r += from[0] * w[i];
-        g += from[1] * w[i];
-        b += from[2] * w[i];
-      }
-      *to++ = to_u8(r);
-      *to++ = to_u8(g);
-      *to++ = to_u8(b);
-    }
-  }
+  resample::Resampler().horizontal(std::span(in.pixels).subspan(stride_of(in) * first_row), stride_of(in), rows, taps,
+                                   out.pixels.data());
   return out;
 }
 
 // Columns [first_column, first_column + columns) of `in`, scaled along y. Row `row_offset` of the source is
 // the first row of `in`.
-Image vertical_pass(const Image& in, const Taps& taps, int row_offset, int64_t first_column, int columns) {
+Image vertical_pass(const Image& in, const Taps& taps, int64_t row_offset, int64_t first_column, int columns) {
   Image out = blank(columns, static_cast<int>(taps.windows.size()));
-  std::vector<int32_t> sums(size_t{3} * columns);
-  for (int y = 0; y < out.height; ++y) {
-    const Taps::Window& window = taps.windows[y];
-    std::fill(sums.begin(), sums.end(), kHalf);
-    for (int i = 0; i < window.count; ++i) {
-      const int32_t w = taps.weights[window.weights + i];
-      const uint8_t* from = row_of(in, window.first - row_offset + i) + size_t{3} * first_column;
-      for (size_t x = 0; x < sums.size(); ++x) sums[x] += from[x] * w;
-    }
-    std::transform(sums.begin(), sums.end(), row_of(out, y), to_u8);
-  }
+  const resample::Resampler resampler;
+  for (int y = 0; y < out.height; ++y)
+    resampler.vertical(row_of(in, taps.windows[y].first - row_offset) + size_t{3} * first_column, stride_of(in), taps,
+                       taps.windows[y], stride_of(out), row_of(out, y));
   return out;
 }
 
-// Source positions as Pillow's ImagingScaleAffine finds them, by adding up steps; -1 past the end.
-std::vector<int> nearest_positions(int source, int64_t target, int64_t first, int count) {
-  const double step = static_cast<double>(source) / static_cast<double>(target);
+// Source positions, -1 past the end: as Pillow's ImagingScaleAffine finds them, by adding up steps, or as PyTorch's
+// nearest_neighbor_compute_source_index, in float.
+std::vector<int> nearest_positions(int source, int64_t target, int64_t first, int count, Arithmetic arithmetic) {
   std::vector<int> positions;
+  if (arithmetic == Arithmetic::kTorch) {
+    const float scale = static_cast<float>(source) / static_cast<float>(target);
+    for (int64_t i = first; i < first + count; ++i)
+      positions.push_back(std::min(static_cast<int>(std::floor(static_cast<float>(i) * scale)), source - 1));
+    return positions;
+  }
+  const double step = static_cast<double>(source) / static_cast<double>(target);
   double at = step * 0.5;
   for (int64_t i = 0; i < first + count; ++i, at += step)
     if (i >= first) positions.push_back(static_cast<int>(at) < source ? static_cast<int>(at) : -1);
   return positions;
 }
 
-Image nearest(const Image& image, int64_t width, int64_t height, const Region& region) {
+Image nearest(const Image& image, const Place& place, int64_t width, int64_t height, const Region& region, Arithmetic arithmetic) {
   Image out = blank(region.width, region.height);
-  const auto columns = nearest_positions(image.width, width, region.x, region.width);
-  const auto rows = nearest_positions(image.height, height, region.y, region.height);
+  const auto columns = nearest_positions(place.width, width, region.x, region.width, arithmetic);
+  const auto rows = nearest_positions(place.height, height, region.y, region.height, arithmetic);
   for (int y = 0; y < out.height; ++y)
     for (int x = 0; x < out.width; ++x)
       if (rows[y] >= 0 && columns[x] >= 0)
-        std::memcpy(row_of(out, y) + size_t{3} * x, row_of(image, rows[y]) + size_t{3} * columns[x], 3);
+        std::memcpy(row_of(out, y) + size_t{3} * x,
+                    row_of(image, rows[y] - place.y) + size_t{3} * (columns[x] - place.x), 3);
   return out;
 }
 
-Status check(const Image& image, int64_t width, int64_t height, const Region& r) {
-  if (image.width < 1 || image.height < 1 || image.pixels.size() != size_t{3} * image.width * image.height)
-    return usage_error("image of {}x{} pixels with {} bytes", image.width, image.height, image.pixels.size());
+Status check(int source_width, int source_height, int64_t width, int64_t height, const Scaling& scaling,
+             const Region& r) {
+  if (source_width < 1 || source_height < 1)
+    return usage_error("an image of {}x{} pixels cannot be resized", source_width, source_height);
+  if (scaling.arithmetic == Arithmetic::kTorch && scaling.interpolation > Interpolation::kBicubic)
+    return usage_error("torchvision has nearest, bilinear and bicubic for tensors, nothing else");
   if (width < 1 || height < 1 || width > kMaxScaledSide || height > kMaxScaledSide)
     return usage_error("a {}x{} image would become {}x{}; 1 to {} a side are possible: crop it first",
-                       image.width, image.height, width, height, kMaxScaledSide);
+                       source_width, source_height, width, height, kMaxScaledSide);
   if (r.x < 0 || r.y < 0 || r.width < 1 || r.height < 1 || r.x > width - r.width || r.y > height - r.height)
     return usage_error("region {}x{} at ({}, {}) is not inside an image of {}x{}", r.width, r.height, r.x,
                        r.y, width, height);
@@ -102,42 +87,91 @@ Status check(const Image& image, int64_t width, int64_t height, const Region& r)
   return {};
 }
 
+Status check_pixels(const Image& image) {
+  if (image.width < 1 || image.height < 1 || image.pixels.size() != size_t{3} * image.width * image.height)
+    return usage_error("image of {}x{} pixels with {} bytes", image.width, image.height, image.pixels.size());
+  return {};
+}
+
+// The taps of one axis; none where it keeps its size, so that nothing is rounded there.
+Taps axis_taps(const Scaling& scaling, int source, int64_t target, int64_t first, int count) {
+  if (source == target) return {{}, {}, {}, kWeightBits, static_cast<int32_t>(first), static_cast<int32_t>(first) + count};
+  return make_taps(scaling.interpolation, source, target, first, count, scaling.arithmetic);
+}
+
+void shift(Taps& taps, int64_t by) {
+  for (Taps::Window& window : taps.windows) window.first += static_cast<int32_t>(by);
+  taps.begin += static_cast<int32_t>(by);
+  taps.end += static_cast<int32_t>(by);
+}
+
+Image copy_region(const Image& image, const Region& region) {
+  Image out = blank(region.width, region.height);
+  for (int y = 0; y < out.height; ++y)
+    std::memcpy(row_of(out, y), row_of(image, region.y + y) + 3 * region.x, stride_of(out));
+  return out;
+}
+
 }  // namespace
 
 Result<Image> crop(const Image& image, const Region& region) try {
-  VTL_TRY(check(image, image.width, image.height, region));
-  Image out = blank(region.width, region.height);
-  for (int y = 0; y < out.height; ++y)
-    std::memcpy(row_of(out, y), row_of(image, region.y + y) + 3 * region.x, size_t{3} * out.width);
-  return out;
+  VTL_TRY(check_pixels(image));
+  VTL_TRY(check(image.width, image.height, image.width, image.height, {}, region));
+  return copy_region(image, region);
 } catch (const std::bad_alloc&) {
   return resource_error("not enough memory to crop {}x{} pixels", region.width, region.height);
 }
 
-Result<Image> resize_region(const Image& image, int64_t width, int64_t height, Interpolation interpolation,
-                            const Region& region) try {
-  VTL_TRY(check(image, width, height, region));
-  const bool scale_x = width != image.width, scale_y = height != image.height;
-  if (!scale_x && !scale_y) return crop(image, region);
-  if (interpolation == Interpolation::kNearest) return nearest(image, width, height, region);
-
-  const Taps x = scale_x ? make_taps(interpolation, image.width, width, region.x, region.width) : Taps{};
-  const Taps y = scale_y ? make_taps(interpolation, image.height, height, region.y, region.height) : Taps{};
-  if (!scale_y) return horizontal_pass(image, x, static_cast<int>(region.y), region.height);
-  if (!scale_x) return vertical_pass(image, y, 0, region.x, region.width);
-  // Pillow 13 shrinks the height first where that leaves the other pass much less to do.
-  const int64_t fewer_rows = image.height - height, fewer_columns = image.width - width;
-  if (fewer_rows > 0 && fewer_rows > fewer_columns * 2)
-    return horizontal_pass(vertical_pass(image, y, 0, 0, image.width), x, 0, region.height);
-  const Image narrow = horizontal_pass(image, x, y.begin, y.end - y.begin);
-  return vertical_pass(narrow, y, y.begin, 0, narrow.width);
+Result<Region> source_region(int source_width, int source_height, int64_t width, int64_t height,
+                             const Scaling& scaling, const Region& region) try {
+  VTL_TRY(check(source_width, source_height, width, height, scaling, region));
+  if (scaling.interpolation == Interpolation::kNearest) return Region{0, 0, source_width, source_height};
+  // The last windows of an axis end last, the first begin first.
+  auto range = [&](int source, int64_t target, int64_t first, int count) {
+    const Taps head = axis_taps(scaling, source, target, first, 1);
+    const Taps tail = axis_taps(scaling, source, target, first + count - 1, 1);
+    return std::pair(head.begin, tail.end);
+  };
+  const auto [left, right] = range(source_width, width, region.x, region.width);
+  const auto [top, bottom] = range(source_height, height, region.y, region.height);
+  return Region{left, top, right - left, bottom - top};
 } catch (const std::bad_alloc&) {
-  return resource_error("not enough memory to resize {}x{} pixels to {}x{}", image.width, image.height, width,
+  return resource_error("not enough memory to resize {}x{} pixels to {}x{}", source_width, source_height, width,
                         height);
 }
 
-Result<Image> resize(const Image& image, int width, int height, Interpolation interpolation) {
-  return resize_region(image, width, height, interpolation, {0, 0, width, height});
+Result<Image> resize_region(const Image& image, const Place& place, int64_t width, int64_t height,
+                            const Scaling& scaling, const Region& region) try {
+  VTL_TRY(check_pixels(image));
+  VTL_ASSIGN(const Region needed, source_region(place.width, place.height, width, height, scaling, region));
+  if (place.x < 0 || place.y < 0 || place.x > needed.x || place.y > needed.y ||
+      place.x + image.width < needed.x + needed.width || place.y + image.height < needed.y + needed.height)
+    return usage_error("a resize needs {}x{} pixels from ({}, {}); {}x{} from ({}, {}) were given", needed.width,
+                       needed.height, needed.x, needed.y, image.width, image.height, place.x, place.y);
+  const bool scale_x = width != place.width, scale_y = height != place.height;
+  if (!scale_x && !scale_y)
+    return copy_region(image, {region.x - place.x, region.y - place.y, region.width, region.height});
+  if (scaling.interpolation == Interpolation::kNearest)
+    return nearest(image, place, width, height, region, scaling.arithmetic);
+
+  Taps x = axis_taps(scaling, place.width, width, region.x, region.width);
+  const Taps y = axis_taps(scaling, place.height, height, region.y, region.height);
+  shift(x, -place.x);
+  if (!scale_y) return horizontal_pass(image, x, region.y - place.y, region.height);
+  if (!scale_x) return vertical_pass(image, y, place.y, region.x - place.x, region.width);
+  // Pillow 13 shrinks the height first where that leaves the other pass much less to do.
+  const int64_t fewer_rows = place.height - height, fewer_columns = place.width - width;
+  if (scaling.arithmetic == Arithmetic::kPillow && fewer_rows > 0 && fewer_rows > fewer_columns * 2)
+    return horizontal_pass(vertical_pass(image, y, place.y, 0, image.width), x, 0, region.height);
+  const Image narrow = horizontal_pass(image, x, y.begin - place.y, y.end - y.begin);
+  return vertical_pass(narrow, y, y.begin, 0, narrow.width);
+} catch (const std::bad_alloc&) {
+  return resource_error("not enough memory to resize {}x{} pixels to {}x{}", place.width, place.height, width,
+                        height);
+}
+
+Result<Image> resize(const Image& image, int width, int height, const Scaling& scaling) {
+  return resize_region(image, {0, 0, image.width, image.height}, width, height, scaling, {0, 0, width, height});
 }
 
 }  // namespace vitrail

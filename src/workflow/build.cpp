@@ -125,6 +125,14 @@ struct StageClock {
   }
 };
 
+// What `vitrail quantize` left in the model's metadata; empty for other models.
+Result<std::string> quantization_of(const Graph& graph) {
+  const auto it = graph.metadata.find(kQuantizationKey);
+  if (it == graph.metadata.end()) return std::string();
+  if (!nlohmann::json::accept(it->second)) return bad_input("the model's metadata '{}' is not JSON", kQuantizationKey);
+  return it->second;
+}
+
 // How large each value becomes, for the precisions that need to know.
 Status find_ranges(const ImportedModel& model, const BuildOptions& options, const StageClock& clock,
                    std::map<std::string, float>& absmax, std::vector<std::string>& warnings) {
@@ -158,6 +166,8 @@ Result<ImportedModel> import_model(const std::string& path, const ModelOptions& 
   auto hash = std::async([&] { return hash_file(path); });
   VTL_ASSIGN(model.graph, import_onnx(path, options.import, &report));
   model.warnings = std::move(report.warnings);
+  model.quantized_operators = report.quantized_operators;
+  model.quantization = describe_quantization(model.graph);
   VTL_TRY(simplify(model.graph, [](const Node& node, std::span<const Tensor* const> inputs) {
     return evaluate_node(node, inputs);
   }));
@@ -237,6 +247,7 @@ Result<BuildOutcome> build_engine(const std::string& model_path, const std::stri
   info.workspace_bytes = options.workspace_bytes;
   info.preprocess = model.preprocess;
   info.labels = std::move(model.labels);
+  VTL_ASSIGN(info.quantization_json, quantization_of(*graph));
   VTL_ASSIGN(outcome.hash, write_engine(engine_path, info, *graph));
   std::error_code error;
   outcome.file_bytes = static_cast<int64_t>(std::filesystem::file_size(engine_path, error));

@@ -9,9 +9,9 @@
 
 #include "core/error.h"
 #include "core/npy.h"
+#include "core/thread_pool.h"
 #include "preprocess/dataset.h"
 #include "preprocess/preprocess.h"
-#include "vitrail/image.h"
 
 namespace vitrail {
 namespace {
@@ -87,14 +87,9 @@ Result<Tensor> image_batch(const std::vector<std::string>& files, const Preproce
   const int64_t height = contract.height, width = contract.width;
   const bool bytes = dtype == DType::kU8;
   Tensor batch(dtype, bytes ? Shape{n, height, width, 3} : Shape{n, 3, height, width});
-  const auto stride = static_cast<size_t>(3 * height * width);
-  for (size_t i = 0; i < files.size(); ++i) {
-    VTL_ASSIGN(const Image image, load_image(files[i]));
-    const Status s = bytes
-                         ? preprocess_bytes(image, contract, batch.as_mutable<uint8_t>().data() + i * stride)
-                         : preprocess(image, contract, batch.as_mutable<float>().data() + i * stride);
-    if (!s.ok()) return s.with_context(files[i]);
-  }
+  ThreadPool pool(static_cast<int>(std::min<int64_t>(n, available_cores())));
+  VTL_TRY(bytes ? preprocess_files(files, contract, pool, batch.as_mutable<uint8_t>().data())
+                : preprocess_files(files, contract, pool, batch.as_mutable<float>().data()));
   return batch;
 }
 

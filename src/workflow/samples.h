@@ -18,7 +18,7 @@ Result<ValueId> image_input(const Graph& graph);
 // Row `row` of a tensor whose first extent counts samples, as a tensor of one row.
 Tensor row_of(const Tensor& tensor, int64_t row);
 
-// Decodes and prepares images as one batch: normalised float32 [n, 3, height, width], or uint8 [n, height,
+// Decodes and prepares images as one batch, on all cores: normalised float32 [n, 3, height, width], or uint8 [n, height,
 // width, 3] for an engine that normalises by itself. Errors name the file.
 Result<Tensor> image_batch(const std::vector<std::string>& files, const PreprocessContract& contract,
                            DType dtype = DType::kF32);

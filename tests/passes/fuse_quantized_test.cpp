@@ -174,8 +174,8 @@ TEST(DropFakeQuantization, AttentionFusesOnlyWithoutThePairs) {
   Graph dropped = before;
   std::vector<PassReport> reports;
   ASSERT_TRUE(fuse(dropped, &reports, {.drop_fake_quantization = true}).ok());
-  EXPECT_EQ(reports[1].pass, "drop_fake_quantization");
-  EXPECT_EQ(reports[1].changes, 9);
+  EXPECT_EQ(reports[2].pass, "drop_fake_quantization");
+  EXPECT_EQ(reports[2].changes, 9);
   // One quantization of x, one wide product for q, k and v.
   EXPECT_EQ(count(dropped, Op::QuantizedLinear), 1) << print_graph(dropped);
   EXPECT_EQ(count(dropped, Op::MultiHeadAttention), 1);

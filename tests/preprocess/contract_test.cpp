@@ -23,6 +23,10 @@ TEST(Contract, RoundTrip) {
       c = {384, 256, mode, 0.9, interpolation, {0.1f, 1e-7f, 0.123456789f}, {1e5f, 3, 1}, "BGR"};
       EXPECT_EQ(*parse_contract(contract_to_json(c)), c) << contract_to_json(c);
     }
+  c.interpolation = Interpolation::kBilinear;
+  c.arithmetic = Arithmetic::kTorch;
+  c.decoding = Decoding::kScaled;
+  EXPECT_EQ(*parse_contract(contract_to_json(c)), c) << contract_to_json(c);
 }
 
 TEST(Contract, PrintsNumbersAsTheyWereWritten) {
@@ -55,7 +59,10 @@ TEST(Contract, EveryMistakeNamesItsKey) {
       {R"({"crop_pct": 1e-9})", "crop_pct"},
       {R"({"crop_pct": null})", "\"crop_pct\" is null"},
       {R"({"resize_mode": "crop"})", "squash, shortest, longest"},
-      {R"({"interpolation": 3})", "nearest, bilinear, bicubic, lanczos"},
+      {R"({"interpolation": 3})", "nearest, bilinear, bicubic, lanczos, box, hamming"},
+      {R"({"arithmetic": "opencv"})", "pillow, torchvision"},
+      {R"({"arithmetic": "torchvision", "interpolation": "lanczos"})", "\"lanczos\", which torchvision has not"},
+      {R"({"decoding": true})", "exact, scaled"},
       {R"({"mean": [0.1, 0.2]})", "\"mean\""},
       {R"({"mean": [0.1, 0.2, "x"]})", "\"mean\""},
       {R"({"mean": [0.1, 0.2, 1e300]})", "\"mean\"[2] is not finite"},

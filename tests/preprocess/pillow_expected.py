@@ -15,7 +15,8 @@ import PIL
 from PIL import Image, ImageOps
 
 INTERPOLATIONS = {"nearest": Image.Resampling.NEAREST, "bilinear": Image.Resampling.BILINEAR,
-                  "bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
+                  "bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS,
+                  "box": Image.Resampling.BOX, "hamming": Image.Resampling.HAMMING}
 ADAM7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
 
 
@@ -89,6 +90,86 @@ def synthetic(folder):
                           "m65535.pgm": b"P5 7 5 65535\n" + wide[..., 1].tobytes()}.items():
         saves.append(folder / name)
         saves[-1].write_bytes(content)
+    return saves + bitmaps(folder, rgb, rng) + netpbm(folder, rgb, rng) + animations(folder, rgb, rgba)
+
+
+def bitmaps(folder, rgb, rng):
+    """BMP files of every depth, most of which Pillow reads but does not write."""
+    saves = []
+
+    def save(name, bits, rows, compression=0, colours=b"", masks=b"", height=None, old=False):
+        width = rows.shape[1] if not isinstance(rows, bytes) else 23
+        height = height or (rows.shape[0] if not isinstance(rows, bytes) else 19)
+        if isinstance(rows, bytes):
+            data = rows
+        else:
+            packed = rows if bits >= 8 else None
+            if bits < 8:
+                values = rows.astype(np.uint8)
+                each = 8 // bits
+                padded = np.pad(values, ((0, 0), (0, -values.shape[1] % each))).reshape(len(values), -1, each)
+                shifts = np.arange(each)[::-1] * bits
+                packed = (padded << shifts).sum(-1).astype(np.uint8)
+            lines = [line.tobytes() for line in packed[::-1 if height > 0 else 1]]
+            data = b"".join(line + bytes(-len(line) % 4) for line in lines)
+        if old:
+            header = struct.pack("<IHHHH", 12, width, height, 1, bits)
+        else:
+            header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, compression, len(data), 0, 0,
+                                 len(colours) // 4 if bits <= 8 else 0, 0) + masks
+        offset = 14 + len(header) + len(colours)
+        saves.append(folder / name)
+        saves[-1].write_bytes(struct.pack("<2sIHHI", b"BM", offset + len(data), 0, 0, offset) + header + colours + data)
+
+    palette = rng.integers(0, 256, (256, 4), dtype=np.uint8)
+    palette[:, 3] = 0
+    for bits in (1, 4, 8):
+        indices = rng.integers(0, 2**bits, (19, 23), dtype=np.uint8)
+        save(f"b{bits}.bmp", bits, indices, colours=palette[:2**bits].tobytes())
+        save(f"b{bits}_old.bmp", bits, indices, colours=palette[:2**bits, :3].tobytes(), old=True)
+        save(f"b{bits}_top.bmp", bits, indices, colours=palette[:2**bits].tobytes(), height=-19)
+    save("b8_few.bmp", 8, rng.integers(0, 20, (19, 23), dtype=np.uint8), colours=palette[:20].tobytes())
+    wide = rng.integers(0, 65536, (19, 23), dtype=np.uint16)
+    save("b16.bmp", 16, wide & 0x7fff)
+    save("b565.bmp", 16, wide, compression=3, masks=struct.pack("<III", 0xf800, 0x7e0, 0x1f))
+    full = rng.integers(0, 2**32, (19, 23), dtype=np.uint32)
+    save("b32.bmp", 32, full)
+    save("b32_masks.bmp", 32, full, compression=3, masks=struct.pack("<III", 0xff0000, 0xff00, 0xff))
+    save("b24_old.bmp", 24, rng.integers(0, 256, (19, 23 * 3), dtype=np.uint8)[:, :69].reshape(19, 23, 3), old=True)
+    runs8 = b"".join(bytes([10, y + 1, 0, 5]) + bytes([y, 7, 9, 3, 250, 0]) + bytes([8, 2 * y, 0, 0])
+                     for y in range(19)) + b"\0\1"
+    save("rle8.bmp", 8, runs8, compression=1, colours=palette.tobytes())
+    runs4 = b"".join(bytes([15, 0x3a, 0, 4, 0x12, 0x9f, 4, y % 16 * 17, 0, 0]) for y in range(19)) + b"\0\1"
+    save("rle4.bmp", 4, runs4, compression=2, colours=palette[:16].tobytes())
+    for mode in ("1", "L", "P"):
+        saves.append(folder / f"pil_{mode}.bmp")
+        rgb.convert(mode).save(saves[-1])
+    return saves
+
+
+def netpbm(folder, rgb, rng):
+    saves = []
+    grey = rng.integers(0, 256, (19, 23))
+    for name, content in {
+            "plain.pbm": "P1\n# bits\n23 19\n" + "\n".join("".join(map(str, row % 2)) for row in grey),
+            "plain.pgm": "P2 23 19 200\n" + " ".join(map(str, np.minimum(grey, 200).ravel())) + "\n",
+            "plain16.pgm": "P2 23 19 40000\n" + " ".join(map(str, (grey * 3).ravel())) + " ",
+            "plain.ppm": "P3\n23 19\n255 # top\n" + "\n".join(
+                " ".join(map(str, v)) for v in rng.integers(0, 256, (19 * 23, 3))) + "\n",
+            "plain1000.ppm": "P3 23 19 1000 " + " ".join(map(str, rng.integers(0, 1001, 19 * 23 * 3))) + "\n"}.items():
+        saves.append(folder / name)
+        saves[-1].write_text(content)
+    saves.append(folder / "bits.pbm")
+    rgb.convert("1").save(saves[-1])
+    return saves
+
+
+def animations(folder, rgb, rgba):
+    saves = []
+    for name, first, second in (("moving.webp", rgb, rgb.rotate(180)), ("moving_alpha.webp", rgba, rgba.rotate(180))):
+        for lossless in (False, True):
+            saves.append(folder / f"{lossless}_{name}")
+            first.save(saves[-1], save_all=True, append_images=[second], duration=100, lossless=lossless)
     return saves
 
 

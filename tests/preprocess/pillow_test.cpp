@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/files.h"
 #include "core/npy.h"
 #include "../tools/python.h"
 #include "encode.h"
@@ -100,10 +101,33 @@ TEST(Pillow, DecodesAndResizesToTheSameBits) {
     const auto contract = parse_contract(Json{{"interpolation", c["interpolation"]}}.dump());
     const auto image = load_image(c["path"]);
     ASSERT_TRUE(image.ok() && contract.ok());
-    const auto resized = resize(*image, c["width"], c["height"], contract->interpolation);
+    const auto resized = resize(*image, c["width"], c["height"], {contract->interpolation});
     ASSERT_TRUE(resized.ok()) << resized.status().message();
     expect_pixels(*resized, c["expected"],
                   c.dump() + fmt::format(" from {}x{}", image->width, image->height));
+  }
+}
+
+TEST(Torchvision, ResizesTensorsOfBytesToTheSameBits) {
+  VTL_EXPECTED(expected, "torchvision_expected.py", "torch, torchvision");
+  EXPECT_GT(expected.manifest["resize"].size(), 200u);
+  EXPECT_GT(expected.manifest["crop"].size(), 30u);
+  for (const Json& c : expected.manifest["resize"]) {
+    const auto contract = parse_contract(Json{{"interpolation", c["interpolation"]}}.dump());
+    const auto image = load_image(c["path"]);
+    ASSERT_TRUE(image.ok() && contract.ok());
+    const auto resized =
+        resize(*image, c["width"], c["height"], {contract->interpolation, Arithmetic::kTorch});
+    ASSERT_TRUE(resized.ok()) << resized.status().message();
+    expect_pixels(*resized, c["expected"], c.dump() + fmt::format(" from {}x{}", image->width, image->height));
+  }
+  for (const Json& c : expected.manifest["crop"]) {
+    const auto contract = parse_contract(c["contract"].dump());
+    const auto file = read_file(c["path"], kMaxImageFileBytes);
+    ASSERT_TRUE(file.ok() && contract.ok()) << contract.status().message();
+    Image out{112, 112, std::vector<uint8_t>(size_t{3} * 112 * 112)};
+    ASSERT_TRUE(preprocess_encoded(testing::bytes_of(*file), *contract, out.pixels.data()).ok());
+    expect_pixels(out, c["expected"], c.dump());
   }
 }
 
@@ -118,10 +142,10 @@ TEST(Timm, PreprocessesToTheSameTensors) {
     ASSERT_EQ(tensor->shape(), (Shape{3, contract->height, contract->width}));
     std::vector<float> out(static_cast<size_t>(tensor->count()));
     ASSERT_TRUE(preprocess(*image, *contract, out.data()).ok());
-    float largest = 0;
-    for (size_t i = 0; i < out.size(); ++i)
-      largest = std::max(largest, std::abs(out[i] - tensor->as<float>()[i]));
-    EXPECT_LE(largest, 1e-6f) << c.dump() << " from " << image->width << "x" << image->height;
+    int different = 0;
+    for (size_t i = 0; i < out.size(); ++i) different += out[i] != tensor->as<float>()[i];
+    EXPECT_EQ(different, 0) << "of " << out.size() << " in " << c.dump() << " from " << image->width << "x"
+                            << image->height;
   }
 }
 

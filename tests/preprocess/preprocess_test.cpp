@@ -87,7 +87,7 @@ TEST(Preprocess, CropPctTakesTheMiddleOfALargerPicture) {
   const Image image = testing::test_picture(50, 40);
   PreprocessContract c = plain(7, 14, ResizeMode::kSquash);
   c.crop_pct = 0.7;  // 20 x 10, then 14 x 7 from (3, 1.5 -> 2)
-  const auto resized = resize(image, 20, 10, Interpolation::kBicubic);
+  const auto resized = resize(image, 20, 10, {Interpolation::kBicubic});
   const auto out = run(image, c);
   for (int y = 0; y < 7; ++y)
     for (int x = 0; x < 14; ++x)

@@ -5,6 +5,7 @@
 
 #include "backends/reference/shapes.h"
 #include "core/half.h"
+#include "graph/infer.h"
 
 namespace vitrail {
 namespace reference {
@@ -221,9 +222,10 @@ Result<std::vector<Tensor>> evaluate_node(const Node& node, std::span<const Tens
     }
     call.inputs = pointers;
     VTL_ASSIGN(Tensors outputs, dispatch(call));
-    // The first input has the type of the output; DequantizeLinear's scale has.
+    // The first input has the type of the output; DequantizeLinear's scale has, unless it is told another.
     const size_t typed = node.op == Op::DequantizeLinear ? 1 : 0;
-    const DType dtype = typed < inputs.size() && inputs[typed] ? inputs[typed]->dtype() : DType::kUndefined;
+    DType dtype = typed < inputs.size() && inputs[typed] ? inputs[typed]->dtype() : DType::kUndefined;
+    if (typed == 1 && node.integer("output_dtype", 0) != 0) dtype = dtype_from_onnx(node.integer("output_dtype", 0));
     if (is_half(dtype) && !has_trait(node.op, kMovement))
       for (Tensor& t : outputs)
         if (t.dtype() == DType::kF32) t = narrow(t, dtype);

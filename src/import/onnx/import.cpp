@@ -19,6 +19,7 @@
 #include "import/onnx/node_order.h"
 #include "import/onnx/normalise.h"
 #include "import/onnx/operators.h"
+#include "import/onnx/quantized_operators.h"
 #include "import/onnx/tensor_reader.h"
 #include "import/onnx/weights_check.h"
 
@@ -206,6 +207,7 @@ Result<Graph> import_model(const std::string& path, const ImportOptions& options
   VTL_ASSIGN(ModelPtr model, read_model(path));
   VTL_ASSIGN(const int64_t opset, read_opset(model->proto));
   VTL_TRY(inline_functions(model->proto, opset));
+  VTL_ASSIGN(report.quantized_operators, restate_quantized(model->proto));
   return Importer(std::move(model), opset, path, options, report).run();
 }
 
