@@ -12,8 +12,8 @@ export VTL_EXPORTS="$cache/exports" VTL_DEMO="$cache/demo" VTL_ONNX_NODE_TESTS="
 python3 scripts/check_layers.py
 # Models and expectations, made once and kept outside the checkout.
 scripts/fetch_demo.sh "$VTL_DEMO"
-"$python" tests/tools/export_timm.py "$VTL_EXPORTS" >/dev/null
-"$python" tests/reference/onnx_node_tests.py src/graph/ops.def "$VTL_ONNX_NODE_TESTS"
+"$python" tests/tools/export_timm.py "$VTL_EXPORTS" --families >/dev/null
+"$python" tests/reference/onnx_node_tests.py src/graph/ops.def src/import/onnx/restated.def "$VTL_ONNX_NODE_TESTS"
 ctest --preset "$preset" -j "$(nproc)"
 # CTest names what was skipped, but not why.
 echo "Reasons for what was skipped, and how many tests gave each:"

@@ -11,6 +11,7 @@ namespace vitrail::cli {
 
 using Action = std::function<Status()>;
 
+void add_export(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 void add_build(CLI::App& app, Action& action);
 void add_run(CLI::App& app, Action& action);

@@ -117,12 +117,19 @@ class ExternalFile {
   std::vector<char> zeros_ = std::vector<char>(kAlignment);
 };
 
+// A Reshape whose target the clean-up has made an attribute (passes/cleanup.h); ONNX wants a constant.
+constexpr const char* kShapeSuffix = ".shape";
+bool is_folded_reshape(const Node& node) { return node.op == Op::Reshape && node.input(1) == kNoValue; }
+
 void write_node(const Graph& graph, const Node& node, onnx::NodeProto& proto) {
   proto.set_name(node.name);
   proto.set_op_type(std::string(op_name(node.op)));
   for (ValueId id : node.inputs) proto.add_input(id == kNoValue ? "" : graph.value(id).name);
   for (ValueId id : node.outputs) proto.add_output(id == kNoValue ? "" : graph.value(id).name);
+  const bool folded = is_folded_reshape(node);
+  if (folded) proto.add_input(node.name + kShapeSuffix);
   for (const auto& [name, value] : node.attributes) {
+    if (folded && name == "shape") continue;
     auto* attribute = proto.add_attribute();
     attribute->set_name(name);
     std::visit(AttributeWriter{*attribute}, value);
@@ -167,6 +174,12 @@ Status write_onnx(const Graph& graph, const std::string& path) {
       return usage_error("layer '{}': {} is not an ONNX operator; write the graph before it is fused", node.name,
                          op_name(node.op));
     write_node(graph, node, *proto->add_node());
+    if (!is_folded_reshape(node)) continue;
+    const auto shape = node.integers("shape");
+    auto* target = proto->add_initializer();
+    target->set_name(node.name + kShapeSuffix);
+    AttributeWriter::set_header(*target, Tensor::i64({static_cast<int64_t>(shape.size())}, shape));
+    target->set_raw_data(shape.data(), shape.size() * sizeof(int64_t));
   }
   for (ValueId id : graph.inputs) write_type(graph.value(id), *proto->add_input());
   for (ValueId id : graph.outputs) write_type(graph.value(id), *proto->add_output());

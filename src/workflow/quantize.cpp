@@ -83,11 +83,11 @@ class Judge {
   }
 
  private:
-  // As `build --precision int8` makes it.
+  // With the arithmetic that the written file will state, products as integers.
   Result<SampleRunner> runner_of(const Graph& model) const {
     Graph fused = model;
     VTL_TRY(infer_shapes(fused));
-    VTL_TRY(fuse(fused, nullptr, {.drop_fake_quantization = true}).status());
+    VTL_TRY(fuse(fused).status());
     return SampleRunner::make(fused, threads_);
   }
   Status run(SampleRunner& runner, const std::vector<NamedTensor>& sample) {
@@ -169,13 +169,12 @@ class Quantizer {
     VTL_TRY(infer_shapes(graph_));
     VTL_TRY(cleanup(graph_));
     compact(graph_);
+    if (std::ranges::any_of(graph_.nodes, [](const Node& n) { return n.op == Op::DequantizeLinear; }))
+      return bad_input("{}: is quantized already; give the float model", model_.file_name);
     list_ = quant::find_products(graph_);
     if (list_.products.empty())
-      return bad_input("{}: none of its {} layers is a product of a float32 activation by a constant matrix; {}",
-                       model_.file_name, graph_.nodes.size(),
-                       std::ranges::any_of(graph_.nodes, [](const Node& n) { return n.op == Op::DequantizeLinear; })
-                           ? "it is quantized already"
-                           : "there is nothing to quantize");
+      return bad_input("{}: none of its {} layers is a product of a float32 activation by a constant matrix",
+                       model_.file_name, graph_.nodes.size());
     double all = 0;
     for (const auto& p : list_.products) all += static_cast<double>(p.multiply_adds);
     for (const auto& u : list_.unquantized) all += static_cast<double>(u.multiply_adds);

@@ -29,6 +29,7 @@ const std::map<std::string_view, Note> kNotes = {
     {"Gelu", {"float", "`approximate` none, tanh, or Vitrail's quick = x · sigmoid(1.702 x)"}},
     {"HardSigmoid", {"float", ""}},
     {"HardSwish", {"float", ""}},
+    {"IsNaN", {"float", "to bool"}},
     {"LeakyRelu", {"float", ""}},
     {"Log", {"float", ""}},
     {"Neg", {"number", "integers wrap around"}},
@@ -78,10 +79,14 @@ const std::map<std::string_view, Note> kNotes = {
     {"Expand", {"any", ""}},
     {"Flatten", {"any", ""}},
     {"Gather", {"any", "indices int32 or int64"}},
+    {"GatherElements", {"any", "indices int32 or int64"}},
+    {"GatherND", {"any", "`batch_dims`; indices int32 or int64"}},
     {"Pad", {"any", "constant, edge, reflect, wrap; negative pads crop"}},
     {"Range", {"number", ""}},
     {"Reshape", {"any", "the shape is input 1, or attribute `shape` (at most one -1)"}},
     {"Resize", {"number", "nearest, linear, cubic; all coordinate modes, antialias, aspect-ratio policies"}},
+    {"ScatterElements", {"any", "`reduction` none, add, mul, min, max"}},
+    {"ScatterND", {"any", "`reduction` none, add, mul, min, max"}},
     {"Shape", {"any", ""}},
     {"Size", {"any", ""}},
     {"Slice", {"any", ""}},
@@ -89,6 +94,7 @@ const std::map<std::string_view, Note> kNotes = {
     {"Split", {"any", ""}},
     {"Squeeze", {"any", ""}},
     {"Tile", {"any", ""}},
+    {"TopK", {"number", "always sorted; equal ones in their order, NaN is the largest"}},
     {"Transpose", {"any", ""}},
     {"Unsqueeze", {"any", ""}},
     {"AveragePool", {"float", "any number of spatial axes"}},
@@ -126,6 +132,16 @@ in float32 and round once; every sum runs in float64.
 
 | operator | inputs | outputs | types | notes |
 |---|---|---|---|---|
+)";
+
+constexpr const char* kRestatedHead = R"(
+## Restated when imported
+
+These are written in operators of the table above by the importer (`src/import/onnx/restated.def`), so that passes and backends
+see one form of each. An If whose condition is known (one about shapes) becomes the branch that it takes.
+
+| operator | inputs | outputs | becomes |
+|---|---|---|---|
 )";
 
 constexpr const char* kTail = R"(
@@ -208,6 +224,12 @@ std::string document() {
     text += fmt::format("| {} | {} | {} | {} | {} |\n", op.name, range(op.min_inputs, op.max_inputs),
                         range(1, op.max_outputs), note->second.types, note->second.text);
   }
+  text += kRestatedHead;
+#define VTL_RESTATED(name, min_inputs, max_inputs, max_outputs, note)                  \
+  text += fmt::format("| {} | {} | {} | {} |\n", #name, range(min_inputs, max_inputs), \
+                      range(1, max_outputs), note);
+#include "import/onnx/restated.def"
+#undef VTL_RESTATED
   return text + kTail;
 }
 

@@ -99,6 +99,18 @@ Result<Tensors> dispatch(const Call& call) {
       return one(flatten(call));
     case Op::Gather:
       return one(gather(call));
+    case Op::GatherElements:
+      return one(gather_elements(call));
+    case Op::GatherND:
+      return one(gather_nd(call));
+    case Op::IsNaN:
+      return one(is_nan(call));
+    case Op::ScatterElements:
+      return one(scatter_elements(call));
+    case Op::ScatterND:
+      return one(scatter_nd(call));
+    case Op::TopK:
+      return top_k(call);
     case Op::Pad:
       return one(pad(call));
     case Op::Range:
