@@ -19,7 +19,7 @@ using Progress = std::function<void(std::string_view stage, double done)>;
 struct ImportedModel {
   Graph graph;            // simplified: the model's own arithmetic, shapes known
   std::string file_name;  // without folder
-  std::string hash;       // XXH3-128 of the model file
+  std::string hash;       // XXH3-128 of the model file (workflow/read_model.h)
   int64_t parameters = 0;
   PreprocessContract preprocess;
   bool preprocess_known = false;  // from the model's metadata or the caller; else the ImageNet defaults
