@@ -66,7 +66,7 @@ Status build(const BuildFlags& flags) {
 void add_build(CLI::App& app, Action& action) {
   auto flags = std::make_shared<BuildFlags>();
   CLI::App* verb = app.add_subcommand("build", "Compile a model into an engine file");
-  verb->add_option("MODEL", flags->model, "ONNX model")->required();
+  verb->add_option("MODEL", flags->model, "ONNX file, or safetensors: file, index or folder")->required();
   verb->add_option("-o,--output", flags->output, "Engine file to write (.vtl)")->required();
   flags->backend_flags.add(*verb);
   verb->add_flag("--drop-fake-quantization", flags->drop_fake_quantization,

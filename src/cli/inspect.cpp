@@ -142,7 +142,7 @@ void add_inspect(CLI::App& app, Action& action) {
   };
   auto flags = std::make_shared<Flags>();
   CLI::App* verb = app.add_subcommand("inspect", "Show what a model is made of and what will run it");
-  verb->add_option("MODEL", flags->model, "ONNX model")->required();
+  verb->add_option("MODEL", flags->model, "ONNX file, or safetensors: file, index or folder")->required();
   verb->add_option("--backend", flags->backend, "cpu or reference")->capture_default_str();
   flags->model_flags.add(*verb);
   verb->add_flag("--json", flags->json, "Print one JSON object");

@@ -58,7 +58,7 @@ Status run_optimize(const OptimizeFlags& flags) {
 void add_optimize(CLI::App& app, Action& action) {
   auto flags = std::make_shared<OptimizeFlags>();
   CLI::App* verb = app.add_subcommand("optimize", "Build, verify, certify, benchmark and report in one go");
-  verb->add_option("MODEL", flags->model, "ONNX model")->required();
+  verb->add_option("MODEL", flags->model, "ONNX file, or safetensors: file, index or folder")->required();
   verb->add_option("--images", flags->options.images, "Folder of images to verify on, searched recursively")
       ->required();
   verb->add_option("-o,--output", flags->folder, "Folder for the engine, the results and the report")

@@ -48,7 +48,8 @@ void add_verify(CLI::App& app, Action& action) {
   auto flags = std::make_shared<VerifyFlags>();
   CLI::App* verb = app.add_subcommand("verify", "Compare an engine with its model on the reference backend");
   verb->add_option("ENGINE", flags->engine, "Engine file (.vtl)")->required();
-  verb->add_option("--reference", flags->reference, "The ONNX model that it was built from, or that one's float model")->required();
+  verb->add_option("--reference", flags->reference,
+                   "The model that it was built from, or the float model of a quantized one (ONNX or safetensors)")->required();
   verb->add_option("--images", flags->check.images, "Folder of images, searched recursively");
   verb->add_option("--inputs", flags->check.inputs, "Folder of .npy and .npz files");
   verb->add_option("--random", flags->check.random, "Number of random inputs")->check(CLI::PositiveNumber);

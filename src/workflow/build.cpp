@@ -11,7 +11,6 @@
 #include "core/cancel.h"
 #include "core/error.h"
 #include "core/files.h"
-#include "engine/hash.h"
 #include "graph/cost.h"
 #include "passes/byte_input.h"
 #include "preprocess/dataset.h"
@@ -20,6 +19,7 @@
 #include "workflow/compare_precisions.h"
 #include "workflow/downgrades.h"
 #include "workflow/open.h"
+#include "workflow/read_model.h"
 
 namespace vitrail {
 namespace {
@@ -162,17 +162,16 @@ Status find_ranges(const ImportedModel& model, const BuildOptions& options, cons
 Result<ImportedModel> import_model(const std::string& path, const ModelOptions& options) {
   ImportedModel model;
   ImportReport report;
-  // Meanwhile: it reads the whole file as well.
-  auto hash = std::async([&] { return hash_file(path); });
-  VTL_ASSIGN(model.graph, import_onnx(path, options.import, &report));
+  VTL_ASSIGN(ModelFile file, read_model_file(path, options.import, report));
+  model.graph = std::move(file.graph);
+  model.file_name = std::move(file.name);
+  model.hash = std::move(file.hash);
   model.warnings = std::move(report.warnings);
   model.quantized_operators = report.quantized_operators;
   model.quantization = describe_quantization(model.graph);
   VTL_TRY(simplify(model.graph, [](const Node& node, std::span<const Tensor* const> inputs) {
     return evaluate_node(node, inputs);
   }));
-  model.file_name = std::filesystem::path(path).filename().string();
-  VTL_ASSIGN(model.hash, hash.get());
   model.parameters = parameter_count(model.graph);
   VTL_TRY(find_preprocess(options, model));
   VTL_TRY(find_labels(options, model));

@@ -23,7 +23,7 @@ inline constexpr const char* kQuantizationKey = "vitrail.quantization";
 struct ImportedModel {
   Graph graph;            // simplified: the model's own arithmetic, shapes known
   std::string file_name;  // without folder
-  std::string hash;       // XXH3-128 of the model file
+  std::string hash;       // XXH3-128 of the model file (workflow/read_model.h)
   int64_t parameters = 0;
   PreprocessContract preprocess;
   bool preprocess_known = false;  // from the model's metadata or the caller; else the ImageNet defaults
