@@ -128,8 +128,9 @@ class Inserter {
   void add(const Product& product, const PreparedProduct& p) {
     const size_t index = product.node;
     const std::string name = graph_.nodes[index].name;
-    const ValueId activation = activation_pair(product, p.input);
-    const ValueId weight = dequantized_weight(product, p, name);
+    const ValueId activation = activation_pair(product.input, index, p.input);
+    const ValueId weight = product.weight == kNoValue ? activation_pair(product.right, index, p.right)
+                                                      : dequantized_weight(product, p, name);
     graph_.nodes[index].inputs[0] = activation;
     graph_.nodes[index].inputs[1] = weight;
     if (product.bias_node && !p.bias_correction.empty()) correct_bias(product, p.bias_correction);
@@ -141,19 +142,18 @@ class Inserter {
   }
 
  private:
-  // The pair stands in front of its first reader.
-  ValueId activation_pair(const Product& product, const ByteParams& p) {
-    const auto [it, is_new] = pairs_.try_emplace(product.input, kNoValue);
+  // The pair stands in front of its first reader, node `at`.
+  ValueId activation_pair(ValueId id, size_t at, const ByteParams& p) {
+    const auto [it, is_new] = pairs_.try_emplace(id, kNoValue);
     if (!is_new) return it->second;
-    const Value value = graph_.value(product.input);
+    const Value value = graph_.value(id);
     const ValueId scale = add_weight(graph_, value.name + ".scale", Tensor::f32({}, {p.scale}));
     Tensor zero(DType::kU8, {});
     zero.as_mutable<uint8_t>()[0] = p.zero;
     const ValueId zero_point = add_weight(graph_, value.name + ".zero_point", std::move(zero));
     const ValueId numbers = add_intermediate(graph_, value.name + ".quantized", DType::kU8, value.shape);
     it->second = add_intermediate(graph_, value.name + ".dequantized", DType::kF32, value.shape);
-    const size_t at = product.node;
-    made_.emplace_back(at, Node{Op::QuantizeLinear, value.name + ".quantize", {product.input, scale, zero_point},
+    made_.emplace_back(at, Node{Op::QuantizeLinear, value.name + ".quantize", {id, scale, zero_point},
                                 {numbers}, {}, ""});
     made_.emplace_back(at, Node{Op::DequantizeLinear, value.name + ".dequantize", {numbers, scale, zero_point},
                                 {it->second}, {}, ""});

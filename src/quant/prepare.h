@@ -16,6 +16,7 @@ namespace vitrail::quant {
 // Everything that turns one product into an integer one.
 struct PreparedProduct {
   ByteParams input;
+  ByteParams right;                    // of two activations: the other one; then nothing of what follows
   Tensor weight;                       // int8, as the float weight is laid out
   Tensor scale;                        // float32 [N]: one for each output channel, zero point 0
   std::vector<float> bias_correction;  // [N], what to add to the bias; empty: nothing is known or there is no bias

@@ -17,7 +17,7 @@ bool is_f32_constant(const Graph& graph, ValueId id, size_t rank) {
 std::string refuse(const Graph& graph, const Node& node) {
   const ValueId x = node.input(0), w = node.input(1);
   if (graph.is_constant(x) || graph.value(x).dtype != DType::kF32) return "its left side is no float32 activation";
-  if (!graph.is_constant(w)) return "both sides are activations";
+  if (!graph.is_constant(w)) return "both sides are activations; --attention quantizes them";
   if (node.op == Op::Conv) {
     if (!is_f32_constant(graph, w, 4)) return "its weight is not float32 [M,C,H,W]";
     const Tensor& weight = graph.constant(w);
@@ -34,6 +34,15 @@ std::string refuse(const Graph& graph, const Node& node) {
   if (!is_f32_constant(graph, w, 2)) return "its weight is no float32 matrix";
   if (node.op == Op::Gemm && node.integer("transA", 0) != 0) return "its left side is transposed";
   return "";
+}
+
+// Both sides are float32 activations whose last axes are known.
+bool is_attention(const Graph& graph, const Node& node) {
+  if (node.op != Op::MatMul) return false;
+  return std::ranges::all_of(node.inputs, [&](ValueId id) {
+    return !graph.is_constant(id) && graph.value(id).dtype == DType::kF32 && graph.value(id).shape &&
+           graph.value(id).shape->size() >= 3 && last_extent(graph, id) > 0;
+  });
 }
 
 int64_t multiply_adds(const Graph& graph, const Node& node) {
@@ -59,12 +68,24 @@ std::optional<size_t> find_bias(const Graph& graph, const UseMap& uses, size_t i
 
 }  // namespace
 
-ProductList find_products(const Graph& graph) {
+ProductList find_products(const Graph& graph, bool attention) {
   ProductList list;
   const UseMap uses(graph);
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
     if (node.op != Op::MatMul && node.op != Op::Gemm && node.op != Op::Conv) continue;
+    if (attention && is_attention(graph, node)) {
+      Product p;
+      p.node = i;
+      p.name = node.name;
+      p.input = node.input(0);
+      p.right = node.input(1);
+      p.depth = last_extent(graph, p.input);
+      p.width = last_extent(graph, p.right);
+      p.multiply_adds = multiply_adds(graph, node);
+      list.products.push_back(std::move(p));
+      continue;
+    }
     if (std::string reason = refuse(graph, node); !reason.empty()) {
       list.unquantized.push_back(
           {node.name, std::string(op_name(node.op)), std::move(reason), multiply_adds(graph, node)});

@@ -10,11 +10,13 @@
 
 namespace vitrail::quant {
 
-// A product with a constant weight.
+// A product of an activation by a constant weight or, in attention, by another activation.
 struct Product {
   size_t node = 0;  // MatMul, Gemm or Conv
   std::string name;
-  ValueId input = kNoValue, weight = kNoValue;
+  ValueId input = kNoValue;
+  ValueId weight = kNoValue;  // or
+  ValueId right = kNoValue;   // the other activation
   int64_t depth = 0, width = 0;       // terms of a sum, and output channels
   bool width_first = false;           // weight is [N, K…] rather than [K, N]
   std::optional<size_t> bias_node;    // that adds the bias: `node` itself or an Add; none: there is none
@@ -33,9 +35,9 @@ struct ProductList {
 };
 
 // MatMul and Gemm of an activation by a constant matrix, and Conv that cuts an image into patches (kernel equals
-// stride, no padding, one group). `graph` is simplified (passes/pipeline.h), its shapes known. Products of two
-// activations and other convolutions are in `unquantized`.
-ProductList find_products(const Graph& graph);
+// stride, no padding, one group); with `attention`, MatMul of two activations of three or more axes as well.
+// `graph` is simplified (passes/pipeline.h), its shapes known. All other products are in `unquantized`.
+ProductList find_products(const Graph& graph, bool attention = false);
 
 // The weight as the matrix [K][N] of a product; a copy.
 std::vector<float> weight_matrix(const Graph& graph, const Product& product);

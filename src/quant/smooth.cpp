@@ -102,7 +102,7 @@ std::vector<SmoothPair> find_smooth_pairs(const Graph& graph, const ProductList&
                 (graph.is_constant(norm.input(2)) && graph.constant(norm.input(2)).rank() == 1));
     for (int reader : uses.consumers(pair.value)) {
       const auto it = std::ranges::find_if(list.products, [&](const Product& p) {
-        return p.node == static_cast<size_t>(reader) && p.input == pair.value &&
+        return p.node == static_cast<size_t>(reader) && p.input == pair.value && p.weight != kNoValue &&
                graph.nodes[p.node].op != Op::Conv && p.depth == graph.constant(norm.input(1)).count();
       });
       if (it == list.products.end()) {

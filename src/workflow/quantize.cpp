@@ -110,7 +110,10 @@ bool is_excluded(const std::vector<std::string>& patterns, const std::string& na
 
 std::vector<ValueId> inputs_of(const quant::ProductList& list) {
   std::vector<ValueId> ids;
-  for (const quant::Product& p : list.products) ids.push_back(p.input);
+  for (const quant::Product& p : list.products) {
+    ids.push_back(p.input);
+    if (p.right != kNoValue) ids.push_back(p.right);
+  }
   std::ranges::sort(ids);
   ids.erase(std::ranges::unique(ids).begin(), ids.end());
   return ids;
@@ -171,7 +174,7 @@ class Quantizer {
     compact(graph_);
     if (std::ranges::any_of(graph_.nodes, [](const Node& n) { return n.op == Op::DequantizeLinear; }))
       return bad_input("{}: is quantized already; give the float model", model_.file_name);
-    list_ = quant::find_products(graph_);
+    list_ = quant::find_products(graph_, options_.attention);
     if (list_.products.empty())
       return bad_input("{}: none of its {} layers is a product of a float32 activation by a constant matrix",
                        model_.file_name, graph_.nodes.size());
@@ -267,7 +270,8 @@ class Quantizer {
         }
       }
     std::map<ValueId, std::vector<size_t>> readers;
-    for (size_t i = 0; i < list_.products.size(); ++i) readers[list_.products[i].input].push_back(i);
+    for (size_t i = 0; i < list_.products.size(); ++i)
+      if (list_.products[i].weight != kNoValue) readers[list_.products[i].input].push_back(i);
     std::vector<std::pair<ValueId, std::vector<size_t>>> groups(readers.begin(), readers.end());
     prepared_.resize(list_.products.size());
     ThreadPool pool(options_.threads);
@@ -284,7 +288,19 @@ class Quantizer {
           quant::prepare_input(graph_, products, seen, rows, options_.method, options_.percentile);
       for (size_t i : members) prepared_[i] = quant::prepare_product(graph_, list_.products[i], input, seen, rows);
     });
-    for (size_t i = 0; i < prepared_.size(); ++i) outcome_.layers[i].input = prepared_[i].input;
+    const auto by_histogram = [&](ValueId id) {
+      const quant::ValueStats& seen = stats.at(graph_.value(id).name);
+      return quant::byte_params(
+          quant::choose_range(seen.histogram, {seen.low, seen.high}, options_.method, options_.percentile));
+    };
+    for (size_t i = 0; i < prepared_.size(); ++i) {
+      const quant::Product& p = list_.products[i];
+      if (p.right != kNoValue) {
+        prepared_[i].input = by_histogram(p.input);
+        prepared_[i].right = by_histogram(p.right);
+      }
+      outcome_.layers[i].input = prepared_[i].input;
+    }
   }
 
   Graph with(const std::vector<bool>& enabled) const {

@@ -20,6 +20,7 @@ struct QuantizeOptions {
   quant::RangeMethod method = quant::RangeMethod::kMse;
   double percentile = quant::kPercentile;
   bool smooth = true;
+  bool attention = false;  // quantize the two products of attention as well
   std::vector<std::string> exclude;  // layers whose names match stay in float32; * stands for anything
   double max_drop = 0.003;           // most top-1 answers that may change, as a share
   double min_cosine = 0.9996;        // least mean cosine of the outputs

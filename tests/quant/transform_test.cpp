@@ -124,7 +124,7 @@ TEST(Products, WhatCannotBeQuantizedIsNamedWithAReason) {
   EXPECT_EQ(list.products[0].depth, 48);
   ASSERT_EQ(list.unquantized.size(), 2u);
   EXPECT_THAT(list.unquantized[0].reason, HasSubstr("overlap"));
-  EXPECT_THAT(list.unquantized[1].reason, HasSubstr("activations"));
+  EXPECT_THAT(list.unquantized[1].reason, HasSubstr("--attention"));
 }
 
 TEST(Smooth, KeepsWhatTheModelComputesAndEvensTheChannels) {
@@ -213,6 +213,24 @@ TEST(Insert, OnlyWhatIsEnabledIsQuantizedAndReadersShareAPair) {
   std::vector<PreparedProduct> three(3);
   for (auto& p : three) p.weight = Tensor(DType::kI8, {16, 16}), p.scale = Tensor(DType::kF32, {16});
   EXPECT_EQ(count(insert_quantization(b.graph, list, three, {true, true, true}), Op::QuantizeLinear), 1);
+}
+
+TEST(Insert, ProductsOfTwoActivationsGetAPairOnEitherSide) {
+  GraphBuilder b;
+  const ValueId x = b.input("x", {kN, 8_d, 16_d}), y = b.input("y", {kN, 16_d, 8_d});
+  b.output(b.node(Op::MatMul, {x, y}, {}, "scores"));
+  ASSERT_TRUE(infer_shapes(b.graph).ok());
+  EXPECT_TRUE(find_products(b.graph).products.empty());
+  const ProductList list = find_products(b.graph, true);
+  ASSERT_EQ(list.products.size(), 1u);
+  EXPECT_EQ(list.products[0].right, y);
+  PreparedProduct p;
+  p.input = byte_params({-1, 1});
+  p.right = byte_params({-2, 2});
+  const Graph q = insert_quantization(b.graph, list, {p}, {true});
+  EXPECT_EQ(count(q, Op::QuantizeLinear), 2);
+  EXPECT_EQ(count(q, Op::DequantizeLinear), 2);
+  EXPECT_TRUE(verify_graph(q).ok());
 }
 
 TEST(OnnxWriter, WhatIsWrittenReadsAsTheSame) {
