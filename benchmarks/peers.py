@@ -2,7 +2,7 @@
 """Vitrail beside its peers on one ONNX model: one run, the same threads, interleaved.
 
     peers.py MODEL.onnx --vitrail build/bin/vitrail [--batch 1,8,32] [--threads 2] [--rounds 7]
-             [--peers onnxruntime,openvino,pytorch] [--timm NAME[:key=value,…]] [--quantize] [--json F] [--markdown F]
+             [--peers onnxruntime,openvino,pytorch] [--timm NAME[:key=value,…]] [--quantize] [--isa NAME] [--json F] [--markdown F]
     peers.py MODEL.onnx --device cuda …     on a GPU: peers_cuda.py, which says what it takes
 
 Every program is a process of its own for every batch size; they take turns in short bursts, so that a machine that
@@ -13,7 +13,8 @@ eagerly and needs --timm, because ONNX cannot be run by it.
 
 A MODEL with Q/DQ pairs is built and compared in INT8; each program is told to compute what the pairs leave over in FP32.
 --quantize makes such a file of MODEL first, beside it: ONNX Runtime's quantize_static, MatMul and Gemm, U8S8, one scale a
-channel of the weights, ranges from random images, which is enough to measure speed.
+channel of the weights, ranges from random images, which is enough to measure speed. --isa holds Vitrail to an instruction
+set; OpenVINO is held to one by ONEDNN_MAX_CPU_ISA in the environment, ONNX Runtime by nothing of its own.
 """
 import argparse
 import json
@@ -183,6 +184,8 @@ class Vitrail:
         with tempfile.NamedTemporaryFile(suffix=".json") as times:
             command = [self.args.vitrail, "bench", str(self.engine), "--batch", str(self.batch), "--threads",
                        str(self.args.threads), "--warm-up", "2", "--iterations", str(count), "--export-times", times.name, "--json"]
+            if self.args.isa:
+                command += ["--isa", self.args.isa]
             result = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
             self.rss = max(self.rss, result["results"][0]["peak_rss_bytes"])
             return [row["latencyMs"] * 1e3 for row in json.load(open(times.name))]
@@ -290,6 +293,7 @@ def arguments():
     parser = argument_parser(__doc__, PEERS, devices=["cpu", "cuda"], batch="1,8,32", burst_seconds=1.0)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--quantize", action="store_true")
+    parser.add_argument("--isa", default="", help="instruction set of Vitrail (default: the best here)")
     return parser.parse_args()
 
 

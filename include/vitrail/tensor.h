@@ -29,6 +29,8 @@ enum class DType : uint8_t {
   kI64,
   kU64,
   kBool,
+  kF8E4M3,  // 4 bits of exponent, 3 of mantissa, no infinities
+  kF8E5M2,
 };
 
 size_t dtype_size(DType dtype);                // bytes of one element; 0 for kUndefined

@@ -17,8 +17,8 @@ struct EngineOptions {
   int streams = 1;              // batches that may run at the same time
   int threads = 0;              // of each stream; 0: the cores of this machine divided by the streams
   int64_t workspace_bytes = 0;  // hard cap on all memory beyond the weights; 0: the cap of the build
-  std::string
-      isa;  // "scalar", "avx2", "avxvnni", "avx512", "avx512vnni"; empty for the best that this machine has
+  std::string isa;  // "scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512amx"; empty for the best
+                    // that this machine has
 };
 
 // An input or output of a model. An extent of -1 depends on the batch size.

@@ -91,7 +91,7 @@ void add_bench(CLI::App& app, Action& action) {
   verb->add_option("--export-times", flags->export_times_file,
                    "Write every batch's times, in trtexec's form, and print its summary lines");
   verb->add_option("--isa", flags->isa,
-                   "scalar, avx2, avxvnni, avx512 or avx512vnni (default: the best here)");
+                   "scalar, avx2, avxvnni, avx512, avx512vnni or avx512amx (default: the best here)");
   verb->add_option("--workspace", flags->workspace,
                    "Hard cap on memory beyond the weights (default: the build's)");
   verb->callback([flags, verb, &action] {

@@ -16,12 +16,14 @@ Status explain(const std::string& path, bool json) {
   const EngineInfo& info = engine.info;
   const std::vector<std::string> warnings = downgrades(info);
   if (json) {
+    const auto quantization = nlohmann::ordered_json::parse(info.quantization_json, nullptr, false);
     print_json({{"engine", path},
                 {"hash", engine.hash},
                 {"model", info.model_name},
                 {"backend", info.backend},
                 {"precision", info.precision},
                 {"certified", !info.certificate_json.empty()},
+                {"quantization", quantization.is_object() ? quantization : nullptr},
                 {"layers", layers_json(info.layers)},
                 {"warnings", warnings}});
     return {};

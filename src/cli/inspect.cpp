@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -17,6 +18,44 @@ nlohmann::ordered_json tensors_json(const std::vector<TensorDescription>& list) 
   auto json = nlohmann::ordered_json::array();
   for (const auto& t : list) json.push_back({{"name", t.name}, {"dtype", t.dtype}, {"shape", t.shape}});
   return json;
+}
+
+int64_t integer_products(const QuantizationReport& report) {
+  return std::ranges::count_if(report.products, &ProductReport::integer);
+}
+
+nlohmann::ordered_json quantization_json(const Inspection& i) {
+  auto products = nlohmann::ordered_json::array();
+  for (const ProductReport& p : i.quantization.products)
+    products.push_back({{"name", p.name},
+                        {"op", p.op},
+                        {"activation", p.activation},
+                        {"weights", p.weights},
+                        {"integer", p.integer},
+                        {"reason", p.reason}});
+  const int64_t integer = integer_products(i.quantization);
+  return {{"scheme", i.quantization_scheme},
+          {"integer_products", integer},
+          {"float_products", std::ssize(i.quantization.products) - integer},
+          {"weight_bytes", i.quantization.weight_bytes},
+          {"products", products}};
+}
+
+// One line for all products alike.
+std::string quantization_text(const Inspection& i) {
+  const QuantizationReport& q = i.quantization;
+  if (q.products.empty()) return "";
+  std::string text = fmt::format("Quantization: {}, {} of {} products in integers, {} of weights in 8 bits\n",
+                                 i.quantization_scheme, integer_products(q), q.products.size(),
+                                 human_bytes(q.weight_bytes));
+  std::map<std::string, std::vector<const ProductReport*>> alike;
+  for (const ProductReport& p : q.products)
+    alike[fmt::format("{} {}, {} · {}{}{}", p.integer ? "integer" : "float", p.op, p.activation, p.weights,
+                      p.integer ? "" : ": ", p.reason)]
+        .push_back(&p);
+  for (const auto& [what, products] : alike)
+    text += fmt::format("  {} × {} (the first is '{}')\n", products.size(), what, products[0]->name);
+  return text;
 }
 
 nlohmann::ordered_json to_json(const Inspection& i) {
@@ -50,6 +89,7 @@ nlohmann::ordered_json to_json(const Inspection& i) {
             {"pooling", s.pooling},
             {"head", s.head},
             {"reason", s.reason}}},
+          {"quantization", quantization_json(i)},
           {"passes", passes},
           {"backend", i.backend},
           {"layers", layers_json(i.layers)},
@@ -72,6 +112,7 @@ std::string to_text(const Inspection& i) {
         "patch embedding ({} tokens, {} of them class or register), {} blocks of width {}, {} heads × {}, "
         "MLP {}, pooling: {}, head: {}\n",
         s.tokens, s.prefix_tokens, s.blocks, s.width, s.heads, s.head_dim, s.mlp_width, s.pooling, s.head);
+  text += quantization_text(i);
   text += "Passes:";
   for (const PassReport& p : i.passes) text += fmt::format(" {} {}", p.pass, p.changes);
   text += "\n\n";

@@ -88,7 +88,7 @@ void add_run(CLI::App& app, Action& action) {
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   verb->add_option("--isa", flags->options.isa,
-                   "scalar, avx2, avxvnni, avx512 or avx512vnni (default: the best here)");
+                   "scalar, avx2, avxvnni, avx512, avx512vnni or avx512amx (default: the best here)");
   flags->threads.add(*verb);
   verb->add_flag("--json", flags->json, "Print one JSON object");
   verb->callback([flags, &action] { action = [flags] { return run(*flags); }; });

@@ -11,9 +11,12 @@ namespace vitrail::cli {
 
 using Action = std::function<Status()>;
 
+void add_export(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 void add_build(CLI::App& app, Action& action);
 void add_run(CLI::App& app, Action& action);
+void add_quantize(CLI::App& app, Action& action);
+void add_compare(CLI::App& app, Action& action);
 void add_verify(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);

@@ -48,7 +48,8 @@ void add_verify(CLI::App& app, Action& action) {
   auto flags = std::make_shared<VerifyFlags>();
   CLI::App* verb = app.add_subcommand("verify", "Compare an engine with its model on the reference backend");
   verb->add_option("ENGINE", flags->engine, "Engine file (.vtl)")->required();
-  verb->add_option("--reference", flags->reference, "The model that it was built from (ONNX or safetensors)")->required();
+  verb->add_option("--reference", flags->reference,
+                   "The model that it was built from, or the float model of a quantized one (ONNX or safetensors)")->required();
   verb->add_option("--images", flags->check.images, "Folder of images, searched recursively");
   verb->add_option("--inputs", flags->check.inputs, "Folder of .npy and .npz files");
   verb->add_option("--random", flags->check.random, "Number of random inputs")->check(CLI::PositiveNumber);
@@ -60,12 +61,15 @@ void add_verify(CLI::App& app, Action& action) {
       ->check(CLI::NonNegativeNumber);
   verb->add_option("--min-cosine", flags->check.tolerance.min_cosine, "Least cosine of a sample")
       ->capture_default_str();
+  verb->add_option("--min-top1", flags->check.tolerance.min_top1, "Least share of equal top-1 answers")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1.0));
   verb->add_option("--batch", flags->check.batches, "Batch sizes to run the engine at")
       ->delimiter(',')
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   verb->add_option("--isa", flags->check.isa,
-                   "scalar, avx2, avxvnni, avx512 or avx512vnni (default: the best here)");
+                   "scalar, avx2, avxvnni, avx512, avx512vnni or avx512amx (default: the best here)");
   flags->model.add(*verb);
   flags->threads.add(*verb);
   verb->add_flag("--certify", flags->certify, "Write the outcome into the engine when it passed");

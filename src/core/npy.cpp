@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/float8.h"
 #include "core/mapped_file.h"
 #include "core/npy_header.h"
 #include "core/zip.h"
@@ -39,8 +40,8 @@ Result<std::string> header_of(const TensorView& tensor) {
     return usage_error("an array of {} axes; NumPy has at most {}", tensor.shape.size(), kMaxRank);
   for (int64_t d : tensor.shape)
     if (d < 0) return usage_error("cannot save a tensor of shape {}", to_string(tensor.shape));
-  if (tensor.dtype == DType::kBF16)
-    return usage_error("NumPy has no bfloat16: cast the tensor to float32 before saving it");
+  if (tensor.dtype == DType::kBF16 || is_float8(tensor.dtype))
+    return usage_error("NumPy has no {}: cast the tensor to float32 before saving it", dtype_name(tensor.dtype));
   if (dtype_size(tensor.dtype) == 0) return usage_error("cannot save a tensor of unknown type");
   return write_npy_header(tensor.dtype, tensor.shape);
 }

@@ -16,7 +16,7 @@ struct DTypeRow {
   size_t size;
 };
 
-constexpr std::array<DTypeRow, 13> kDTypes{{
+constexpr std::array<DTypeRow, 15> kDTypes{{
     {DType::kF32, "float32", 4},
     {DType::kF64, "float64", 8},
     {DType::kF16, "float16", 2},
@@ -30,6 +30,8 @@ constexpr std::array<DTypeRow, 13> kDTypes{{
     {DType::kI64, "int64", 8},
     {DType::kU64, "uint64", 8},
     {DType::kBool, "bool", 1},
+    {DType::kF8E4M3, "float8_e4m3fn", 1},
+    {DType::kF8E5M2, "float8_e5m2", 1},
 }};
 
 constexpr size_t kAlignment = 64;

@@ -49,6 +49,7 @@ struct EngineInfo {
   PreprocessContract preprocess;
   std::vector<std::string> labels;
   std::vector<LayerReport> layers;
+  std::string quantization_json;  // how `vitrail quantize` made the model; empty for any other
   std::string certificate_json;  // empty until `verify --certify`
 };
 

@@ -41,6 +41,10 @@ Result<std::string> info_to_json(const EngineInfo& info) {
   json profiles = json::array(), layers = json::array();
   for (const Profile& p : info.profiles) profiles.push_back({{"min", p.min}, {"opt", p.opt}, {"max", p.max}});
   for (const LayerReport& layer : info.layers) layers.push_back(layer_to_json(layer));
+  json quantization;
+  if (!info.quantization_json.empty()) {
+    VTL_ASSIGN(quantization, parse_json(info.quantization_json));
+  }
   return dump_json({{"producer", info.producer},
                     {"model_name", info.model_name},
                     {"model_hash", info.model_hash},
@@ -50,6 +54,7 @@ Result<std::string> info_to_json(const EngineInfo& info) {
                     {"profiles", std::move(profiles)},
                     {"preprocess", std::move(preprocess)},
                     {"labels", info.labels},
+                    {"quantization", std::move(quantization)},
                     {"layers", std::move(layers)}});
 }
 
@@ -69,6 +74,10 @@ Result<EngineInfo> info_from_json(std::string_view text) {
   });
   j["labels"].for_each([&](const JsonCursor& c) { info.labels.push_back(c.text()); });
   j["layers"].for_each([&](const JsonCursor& c) { info.layers.push_back(layer_from_json(c)); });
+  // Engines of before 0.1.0 lack it.
+  if (j.has("quantization") && !j["quantization"].json().is_null()) {
+    VTL_ASSIGN(info.quantization_json, dump_json(j["quantization"].json()));
+  }
   const JsonCursor preprocess = j["preprocess"];
   if (!status.ok()) return status;
   VTL_ASSIGN(const std::string contract, dump_json(preprocess.json()));

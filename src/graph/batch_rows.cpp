@@ -28,10 +28,16 @@ bool keeps_rows_apart(const Graph& graph, const Node& node) {
   switch (node.op) {
     case Op::Concat:
       return !is_first(node.integer("axis", 0), graph.value(node.outputs[0]).shape->size());
-    case Op::Split:
+    case Op::GatherElements:
     case Op::Gather:
+    case Op::Split:
       return !is_first(node.integer("axis", 0), rank);
+    case Op::ScatterElements:
+    case Op::ScatterND:
+    case Op::GatherND:
+      return false;  // indices may lead anywhere
     case Op::Softmax:
+    case Op::TopK:
       return !is_first(node.integer("axis", -1), rank);
     case Op::Slice:
       return !names_first(graph, node.input(3), rank);

@@ -52,7 +52,12 @@ constexpr Table kTable = [] {
            Row{infer::expand, {Expand}},
            Row{infer::flatten, {Flatten}},
            Row{infer::gather, {Gather}},
+           Row{infer::gather_elements, {GatherElements}},
+           Row{infer::gather_nd, {GatherND}},
+           Row{infer::is_nan, {IsNaN}},
            Row{infer::pad, {Pad}},
+           Row{infer::scatter, {ScatterElements, ScatterND}},
+           Row{infer::top_k, {TopK}},
            Row{infer::range, {Range}},
            Row{infer::reshape, {Reshape}},
            Row{infer::resize, {Resize}},
@@ -125,6 +130,10 @@ DType dtype_from_onnx(int64_t data_type) {
       return DType::kU64;
     case 16:
       return DType::kBF16;
+    case 17:
+      return DType::kF8E4M3;
+    case 19:
+      return DType::kF8E5M2;
     default:
       return DType::kUndefined;
   }

@@ -47,9 +47,7 @@ Status quantize(Context& c) {
 Status dequantize(Context& c) {
   VTL_TRY(check_parameters(c));
   VTL_ASSIGN(const DType dtype, output_dtype(c));
-  if (dtype != DType::kUndefined && dtype != c.dtype(1))
-    return c.error("its output_dtype is {}, its scales are {}", dtype_name(dtype), dtype_name(c.dtype(1)));
-  return c.set(0, c.dtype(1), c.in(0).shape);
+  return c.set(0, dtype == DType::kUndefined ? c.dtype(1) : dtype, c.in(0).shape);
 }
 
 }  // namespace vitrail::infer

@@ -10,6 +10,7 @@ Status cleanup(Graph& graph) {
   remove_dead_nodes(graph);
   while (remove_no_ops(graph) + merge_movement(graph) > 0) {
   }
+  remove_uniform_operands(graph);
   simplify_batch_operands(graph);
   remove_dead_nodes(graph);
   compact(graph);

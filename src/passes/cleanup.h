@@ -16,6 +16,10 @@ int resolve_shape_operands(Graph& graph);
 // that move nothing.
 int remove_no_ops(Graph& graph);
 
+// Takes out sums with zeros, and choices by a test, that are the same for every element whatever the batch: an
+// attention mask that hides nothing.
+int remove_uniform_operands(Graph& graph);
+
 // A Transpose of a Transpose and a Reshape of a Reshape read the first one's input.
 int merge_movement(Graph& graph);
 

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "passes/fuse_attention.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 
+#include "graph/attention_scales.h"
 #include "graph/edit.h"
 #include "graph/linear_inputs.h"
 #include "passes/strided_view.h"
@@ -72,12 +75,14 @@ class AttentionFuser {
     const Node& merge = graph_.nodes[index];
     if (merge.integers("perm") != std::vector<int64_t>{0, 2, 1, 3}) return;
     const Node* context = match_.producer(merge.input(0), Op::MatMul);
-    const Node* softmax = context ? match_.producer(context->input(0), Op::Softmax) : nullptr;
+    bool guarded = false;
+    const Node* softmax = context ? weights(context->input(0), guarded) : nullptr;
     if (!softmax || !graph_.value(softmax->outputs[0]).shape) return;
     const auto rank = static_cast<int64_t>(graph_.value(softmax->outputs[0]).shape->size());
     const int64_t axis = softmax->integer("axis", -1);
     const auto scores = match_scores(graph_, match_, softmax->input(0));
     if (rank != 4 || (axis != -1 && axis != 3) || !scores || !scores->product) return;
+    if (guarded && !every_row_sees_something(scores->mask)) return;
     // Copies: adding values below moves the originals.
     const auto out_shape = graph_.value(merge.outputs[0]).shape;       // [B, Sq, H, Dv]
     const auto score_shape = graph_.value(softmax->outputs[0]).shape;  // [B, H, Sq, Sk]
@@ -106,12 +111,51 @@ class AttentionFuser {
                             {"k_offset", k->offset},
                             {"v_offset", v->offset},
                             {"scale", static_cast<float>(scores->scale * q->scale * k->scale)}};
+    keep_ranges(*scores->product, *context, *q, *k, attention);
     attention.outputs = {add_intermediate(graph_, context->name + ".heads", DType::kF32,
                                           SymShape{batch, sq, Dim::of(heads * dv)})};
     const ValueId merged = attention.outputs[0];
     added_.emplace_back(index, std::move(attention));
     make_reshape(graph_.nodes[index], merged, *out_shape);
     ++fused_;
+  }
+
+  // The products' integers, of q and k before the scale that the attention applies.
+  static void keep_ranges(const Node& scores, const Node& context, const Operand& q, const Operand& k,
+                          Node& attention) {
+    const auto query = byte_range(scores, "left"), key = byte_range(scores, "right"),
+               weights = byte_range(context, "left"), value = byte_range(context, "right");
+    if (!query || !key || !weights || !value || !(q.scale > 0) || !(k.scale > 0)) return;
+    const auto before = [](const ByteRange& range, double scale) {
+      return ByteRange{static_cast<float>(range.scale / scale), range.zero};
+    };
+    set_attention_scales(attention, {before(*query, q.scale), before(*key, k.scale), *weights, *value});
+  }
+
+  // The Softmax behind a value; PyTorch's dynamo exporter puts Where(IsNaN(y), 0, y) around it.
+  const Node* weights(ValueId id, bool& guarded) const {
+    const Node* guard = match_.producer(id, Op::Where);
+    if (!guard) return match_.producer(id, Op::Softmax);
+    const Node* test = match_.producer(guard->input(0), Op::IsNaN);
+    guarded = true;
+    return test && test->input(0) == guard->input(2) && match_.is_scalar(guard->input(1), 0)
+               ? match_.producer(guard->input(2), Op::Softmax)
+               : nullptr;
+  }
+
+  // A softmax of finite scores is NaN only where the mask leaves no key at all to a query. The guard against
+  // that is then all there is to lose, and numbers that were NaN before.
+  bool every_row_sees_something(ValueId mask) const {
+    if (mask == kNoValue) return true;
+    if (!graph_.is_constant(mask) || graph_.constant(mask).dtype() != DType::kF32) return false;
+    const Tensor& bias = graph_.constant(mask);
+    const int64_t width = bias.rank() ? bias.dim(bias.rank() - 1) : 1;
+    const auto all = bias.as<float>();
+    for (int64_t at = 0; at < bias.count(); at += width) {
+      const auto row = all.subspan(static_cast<size_t>(at), static_cast<size_t>(width));
+      if (std::none_of(row.begin(), row.end(), [](float v) { return std::isfinite(v); })) return false;
+    }
+    return true;
   }
 
   enum Role { kQuery, kTransposedKey, kValue };

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <map>
 
+#include "graph/attention_scales.h"
 #include "graph/edit.h"
 #include "passes/match.h"
 #include "passes/quantized_weight.h"
@@ -116,6 +117,34 @@ class Fuser {
   std::map<std::pair<ValueId, bool>, ValueId> made_;
 };
 
+// The integers that stand for an operand of a product of two activations, at or above it where it is only
+// laid out anew.
+std::optional<ByteRange> operand_range(const Graph& graph, const Matcher& match, ValueId id) {
+  for (const Node* node = match.producer(id); node && has_trait(node->op, kMovement);
+       node = match.producer(id)) {
+    if (node->op == Op::Concat || node->op == Op::Pad) return std::nullopt;
+    id = node->input(0);
+  }
+  const auto activation = match_activation(graph, match, id);
+  if (!activation) return std::nullopt;
+  const bool is_signed = graph.value(activation->numbers).dtype == DType::kI8;
+  return ByteRange{activation->scale, activation->zero_point + (is_signed ? 128 : 0)};
+}
+
+// Products of two quantized activations remember their integers as attributes; fuse_attention() takes them
+// on.
+void note_ranges(Graph& graph) {
+  const Matcher match(graph);
+  for (Node& node : graph.nodes) {
+    if (node.op != Op::MatMul) continue;
+    const auto left = operand_range(graph, match, node.input(0)),
+               right = operand_range(graph, match, node.input(1));
+    if (!left || !right) continue;
+    set_byte_range(node, "left", *left);
+    set_byte_range(node, "right", *right);
+  }
+}
+
 // What is left of the weights that the folding spared.
 void fold_weights(Graph& graph) {
   std::vector<bool> dead(graph.nodes.size());
@@ -166,6 +195,7 @@ bool is_non_negative(const Matcher& match, ValueId id) {
 
 int fuse_quantized(Graph& graph) {
   const int fused = Fuser(graph).run();
+  note_ranges(graph);
   remove_dead_nodes(graph);
   fold_weights(graph);
   return fused;

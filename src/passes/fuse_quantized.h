@@ -10,7 +10,8 @@ namespace vitrail {
 
 // MatMul and Gemm of a dequantized activation (one scale) by a dequantized constant int8 matrix become
 // QuantizedLinear, which reads the integers; the activation's QuantizeLinear stays. Integer weights that no
-// QuantizedLinear reads become float32. Returns how many products were fused.
+// QuantizedLinear reads become float32. A MatMul of two dequantized activations keeps their scales and zero
+// points as attributes (attention_scales.h). Returns how many products were fused.
 int fuse_quantized(Graph& graph);
 
 // DequantizeLinear(QuantizeLinear(x)) becomes x, or Relu(x) where its numbers begin at 0. That takes the

@@ -9,6 +9,7 @@
 #include "passes/fuse_gelu.h"
 #include "passes/fuse_layer_norm.h"
 #include "passes/fuse_linear.h"
+#include "passes/fuse_matmul_integer.h"
 #include "passes/fuse_patch_embed.h"
 #include "passes/fuse_quantized.h"
 #include "passes/select_rows.h"
@@ -29,6 +30,7 @@ int fuse_quantized_bias(Graph& graph) { return fuse_bias(graph, Op::QuantizedLin
 // last: the names of full values are gone after it.
 constexpr Pass kPasses[] = {
     {"fuse_quantized", fuse_quantized},
+    {"fuse_matmul_integer", fuse_matmul_integer},
     {"drop_fake_quantization", drop_fake_quantization},
     {"fuse_quantized_bias", fuse_quantized_bias},
     {"fuse_layer_norm", fuse_layer_norm},

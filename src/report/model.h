@@ -68,9 +68,42 @@ struct Verification {
   nlohmann::json raw;
 };
 
+// What `vitrail quantize` did.
+struct QuantizedLayer {
+  std::string name, precision, reason;
+  double share = 0;            // of the model's multiply-adds
+  std::optional<double> loss;  // 1 - cosine of the outputs with this layer alone in 8 bits
+  std::optional<double> input_low, input_high, smoothing;
+};
+struct Quantization {
+  std::string file, model, output, method, calibration_hash;
+  bool smooth = false, met = false;
+  double model_bytes = 0, output_bytes = 0;
+  std::optional<double> all_top1, all_cosine, top1, cosine;  // with every layer in 8 bits, and as written
+  int64_t samples = 0;
+  std::vector<QuantizedLayer> layers;
+  nlohmann::json raw;
+};
+
+// Of `vitrail compare`: models against the one that they were made from, which is the first row.
+struct ComparedModel {
+  std::string file;
+  double bytes = 0;
+  int64_t products = 0, integer_products = 0;
+  std::optional<double> top1, cosine, min_cosine, accuracy;
+};
+struct Comparison {
+  std::string file, dataset, dataset_hash;
+  int64_t samples = 0;
+  std::vector<ComparedModel> models;
+  nlohmann::json raw;
+};
+
 struct Data {
   std::vector<Run> runs;
   std::vector<Verification> verifications;
+  std::vector<Quantization> quantizations;
+  std::vector<Comparison> comparisons;
 };
 
 }  // namespace vitrail::report

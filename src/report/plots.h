@@ -24,6 +24,9 @@ std::string time_plot(const std::string& id, const std::string& title, const std
 // `index` tells the drawings of several verifications apart.
 std::string error_plot(const Verification& verification, size_t index);
 
+// Loss of each layer alone in 8 bits along the network, on a logarithmic axis; layers kept in float are marked.
+std::string sensitivity_plot(const Quantization& quantization, size_t index);
+
 // Histogram with `bins` equal bins over [low, high] from evenly spaced quantiles of a distribution: the share
 // of the mass in each. What lies outside is left out.
 std::vector<double> histogram(const std::vector<double>& quantiles, double low, double high, size_t bins);

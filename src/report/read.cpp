@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
+#include <limits>
 #include <map>
 
 #include "core/error.h"
@@ -152,6 +153,57 @@ void read_verification(const JsonReader& r, const std::string& file, Data& data)
   data.verifications.push_back(std::move(v));
 }
 
+void read_quantization(const JsonReader& r, const std::string& file, Data& data) {
+  Quantization q;
+  q.file = file;
+  q.model = r.text("model");
+  q.output = r.text("output");
+  q.method = r.text("method");
+  q.smooth = r.boolean_or("smooth", false);
+  q.met = r.boolean("met");
+  q.model_bytes = r.optional_number("model_bytes", 0).value_or(0);
+  q.output_bytes = r.optional_number("output_bytes", 0).value_or(0);
+  q.calibration_hash = r.object("calibration").text("hash");
+  q.all_top1 = r.object("all_int8").optional_number("top1_agreement", 0);
+  q.all_cosine = r.object("all_int8").optional_number("cosine", -2);
+  q.top1 = r.object("chosen").optional_number("top1_agreement", 0);
+  q.cosine = r.object("chosen").optional_number("cosine", -2);
+  q.samples = r.object("chosen").integer_or("samples", 0, 0, kMaxInteger);
+  r.each("layers", kMaxLayers, [&](const JsonReader& l) {
+    constexpr double kAny = std::numeric_limits<double>::lowest();
+    QuantizedLayer layer{l.text("name"), l.text("precision"), l.text("reason"),
+                         l.optional_number("share", 0).value_or(0), {}, l.optional_number("input_low", kAny),
+                         l.optional_number("input_high", kAny), l.optional_number("smoothing", 0)};
+    if (const auto cosine = l.object("alone").optional_number("cosine", -2)) layer.loss = std::max(0.0, 1 - *cosine);
+    q.layers.push_back(std::move(layer));
+  });
+  q.raw = r.json();
+  data.quantizations.push_back(std::move(q));
+}
+
+ComparedModel read_compared_model(const JsonReader& r) {
+  return {r.text("file"),
+          r.optional_number("bytes", 0).value_or(0),
+          r.integer_or("products", 0, 0, kMaxInteger),
+          r.integer_or("integer_products", 0, 0, kMaxInteger),
+          r.optional_number("top1_agreement", 0),
+          r.optional_number("cosine", -2),
+          r.optional_number("min_cosine", -2),
+          r.optional_number("accuracy", 0)};
+}
+
+void read_comparison(const JsonReader& r, const std::string& file, Data& data) {
+  Comparison c;
+  c.file = file;
+  c.dataset = r.text("dataset");
+  c.dataset_hash = r.text("dataset_hash");
+  c.samples = r.integer("samples", 1, kMaxInteger);
+  c.models.push_back(read_compared_model(r.object("reference")));
+  r.each("candidates", 1000, [&](const JsonReader& m) { c.models.push_back(read_compared_model(m)); });
+  c.raw = r.json();
+  data.comparisons.push_back(std::move(c));
+}
+
 void read_object(const JsonReader& r, const std::string& file, Data& data, int depth);
 
 void read_any(const nlohmann::json& json, const std::string& path, Status& status, const std::string& file,
@@ -173,6 +225,8 @@ void read_object(const JsonReader& r, const std::string& file, Data& data, int d
   bool known = false;
   if (r.has("results")) read_run_object(r, file, data), known = true;
   if (r.has("outputs") && r.has("passed")) read_verification(r, file, data), known = true;
+  if (r.text("kind") == "quantization") read_quantization(r, file, data), known = true;
+  if (r.text("kind") == "comparison") read_comparison(r, file, data), known = true;
   if (depth == 0) {
     for (const char* key : {"bench", "verify", "peers", "runs", "verifications"}) {
       if (!r.has(key)) continue;
@@ -213,7 +267,7 @@ Result<Data> read_runs(std::span<const std::string> files) {
     VTL_ASSIGN(const std::string text, read_file(file, kMaxFileBytes));
     VTL_TRY(read_run(text, file, data));
   }
-  if (data.runs.empty() && data.verifications.empty())
+  if (data.runs.empty() && data.verifications.empty() && data.quantizations.empty() && data.comparisons.empty())
     return bad_input("{}: no results in it", fmt::join(files, ", "));
   make_labels_unique(data);
   return data;

@@ -82,6 +82,15 @@ void add_notes(const Data& data, const Run& run, Recommendation& r) {
   if (precisions.size() <= 1)
     r.notes.push_back(fmt::format("Only one precision was measured ({}).",
                                   run.precision.empty() ? "not named" : run.precision));
+  for (const Run& other : data.runs) {
+    if (other.kind != Kind::kVitrail || other.is_reference() || other.points.empty() ||
+        run.precision.empty() || bits(other.precision) >= bits(run.precision) ||
+        fastest(other).images_per_second >= kWorthwhileGain * fastest(run).images_per_second)
+      continue;
+    r.notes.push_back(fmt::format("{} is not faster here than {}: {} images/s at best against {}.",
+                                  other.precision, run.precision, number(fastest(other).images_per_second),
+                                  number(fastest(run).images_per_second)));
+  }
   if (!pytorch) r.notes.push_back("The original PyTorch model was not measured.");
   if (r.gain && r.gain->own_batch_one)
     r.notes.push_back("Nothing else was measured, so the gain is that of batching over batch 1.");

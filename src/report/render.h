@@ -18,6 +18,7 @@ struct Tables {
   std::vector<Table> percentiles;            // of the recommended run
   std::vector<Table> layers;                 // of the recommended run, where it was timed
   std::vector<std::vector<Table>> accuracy;  // of each verification: outputs, and stages if any
+  std::vector<Table> comparisons, quantizations;  // of each
   Table runs;
 };
 
@@ -27,6 +28,8 @@ std::string render_html(const Data& data, const Recommendation& recommendation, 
 
 // The sentence on a verification: passed or not, samples, tolerance, data.
 std::string verdict(const Verification& verification);
+// The sentence on a quantization: method, calibration, agreement.
+std::string verdict(const Quantization& quantization);
 // The point of a run whose layers are shown: the recommended batch if timed, else the first that was; null if
 // none.
 const Point* layered_point(const Run& run, int64_t batch);

@@ -152,6 +152,22 @@ std::string accuracy(const Data& data, const Tables& tables) {
   return out;
 }
 
+std::string quantization(const Data& data, const Tables& tables) {
+  std::string out;
+  for (const Table& table : tables.comparisons) out += to_html(table);
+  for (size_t i = 0; i < tables.quantizations.size(); ++i) {
+    const Quantization& q = data.quantizations[i];
+    out += fmt::format("<p><b class=\"{}\">{}</b> {}</p>\n", q.met ? "good" : "bad", q.met ? "✓" : "✗",
+                       xml(verdict(q)));
+    out += figure("Sensitivity", "1 − cosine of the outputs when this layer alone is in 8 bits; rings stayed in float",
+                  sensitivity_plot(q, i), " wide");
+    out += "<details><summary>The layers as a table</summary>\n" + to_html(tables.quantizations[i]) + "</details>\n";
+    if (!q.calibration_hash.empty())
+      out += "<p class=\"meta\">Calibration hash " + xml(q.calibration_hash) + "</p>\n";
+  }
+  return out;
+}
+
 std::string runs(const Data& data, const Tables& tables) {
   std::vector<std::string> warnings;
   for (const Run& run : data.runs)
@@ -182,6 +198,7 @@ std::string render_html(const Data& data, const Recommendation& r, const Tables&
   if (!tables.device.rows.empty()) out += section("Device", to_html(tables.device));
   if (!data.runs.empty()) out += section("Memory", to_html(tables.memory));
   out += section("Accuracy", accuracy(data, tables));
+  out += section("Quantization", quantization(data, tables));
   out += section("Time by layer", layers(data, r, tables));
   out += section("Runs", runs(data, tables));
   return out +

@@ -50,7 +50,9 @@ std::string render_json(const Data& data, const Recommendation& recommendation, 
   Json json = {{"schema", "vitrail.report/1"},  {"kind", "report"},
                {"model", model_name(data)},     {"recommendation", recommendation_json(data, recommendation)},
                {"tables", Json::object()},      {"runs", Json::array()},
-               {"verifications", Json::array()}};
+               {"verifications", Json::array()},
+               {"quantizations", Json::array()},
+               {"comparisons", Json::array()}};
   for (const Table& table : tables.protocol) json["tables"][table.id] = table_json(table);
   json["tables"][tables.memory.id] = table_json(tables.memory);
   if (!tables.device.rows.empty()) json["tables"][tables.device.id] = table_json(tables.device);
@@ -73,6 +75,15 @@ std::string render_json(const Data& data, const Recommendation& recommendation, 
     raw["file"] = v.file;
     json["verifications"].push_back(std::move(raw));
   }
+  const auto keep = [&](const char* key, const auto& list) {
+    for (const auto& item : list) {
+      Json raw = item.raw;
+      raw["file"] = item.file;
+      json[key].push_back(std::move(raw));
+    }
+  };
+  keep("quantizations", data.quantizations);
+  keep("comparisons", data.comparisons);
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
 }
 

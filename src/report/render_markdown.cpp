@@ -29,6 +29,10 @@ std::string render_markdown(const Data& data, const Recommendation& r, const Tab
     for (const std::string& failure : data.verifications[i].failures) out += "- " + markdown(failure) + "\n";
     for (const Table& table : tables.accuracy[i]) out += to_markdown(table);
   }
+  if (!tables.quantizations.empty() || !tables.comparisons.empty()) out += "## Quantization\n\n";
+  for (const Table& table : tables.comparisons) out += to_markdown(table);
+  for (size_t i = 0; i < tables.quantizations.size(); ++i)
+    out += markdown(verdict(data.quantizations[i])) + "\n\n" + to_markdown(tables.quantizations[i]);
   if (!tables.layers.empty()) out += "## Time by layer\n\n";
   for (const Table& table : tables.layers) out += to_markdown(table);
   out += "## Runs\n\n" + to_markdown(tables.runs);

@@ -33,6 +33,8 @@ Tables make_tables(const Data& data, const Recommendation& r) {
     t.accuracy.push_back({accuracy_table(v)});
     if (!v.stages.empty()) t.accuracy.back().push_back(stage_table(v));
   }
+  for (const Comparison& c : data.comparisons) t.comparisons.push_back(comparison_table(c));
+  for (const Quantization& q : data.quantizations) t.quantizations.push_back(quantization_table(q));
   return t;
 }
 
@@ -40,6 +42,8 @@ std::string render_text(const Data& data, const Recommendation& r, const Tables&
   std::string out;
   for (const Table& table : tables.protocol) out += to_text(table) + "\n";
   for (const Verification& v : data.verifications) out += verdict(v) + "\n";
+  for (const Quantization& q : data.quantizations) out += verdict(q) + "\n";
+  for (const Table& table : tables.comparisons) out += to_text(table) + "\n";
   for (const std::string& note : r.notes) out += "note: " + note + "\n";
   return printable(out + "\n" + r.headline + "\n");
 }
@@ -73,6 +77,10 @@ std::string model_name(const Data& data) {
   for (const Verification& v : data.verifications) {
     if (!v.model.empty()) return v.model;
   }
+  for (const Quantization& q : data.quantizations)
+    if (!q.model.empty()) return q.model;
+  for (const Comparison& c : data.comparisons)
+    if (!c.models.empty()) return std::filesystem::path(c.models[0].file).filename().string();
   return "model without a name";
 }
 

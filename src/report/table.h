@@ -34,6 +34,9 @@ Table stage_table(const Verification& v);     // stages; no rows when there are 
 Table layer_table(const Point& point, size_t rows);
 Table machine_table(const Data& data);  // what was measured where
 
+Table comparison_table(const Comparison& comparison);
+Table quantization_table(const Quantization& quantization);  // by layer, the most sensitive first
+
 // Layers added up by stage, in order of appearance; layers of no stage go by their operator.
 std::vector<Layer> by_stage(const std::vector<Layer>& layers);
 

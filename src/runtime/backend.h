@@ -117,7 +117,8 @@ struct CompileOptions {
   std::string timing_cache;              // file of kernel timings; empty for the user's own cache
 };
 struct LoadOptions {
-  // "scalar", "avx2", "avxvnni", "avx512", "avx512vnni"; empty for the best that this machine has
+  // "scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512amx"; empty for the best that this machine
+  // has
   std::string isa;
   bool plan_only = false;  // nothing but plan() will be asked: weights need not be brought anywhere
 };

@@ -2,6 +2,7 @@
 #include "verify/elements.h"
 
 #include "core/error.h"
+#include "core/float8.h"
 #include "core/half.h"
 
 namespace vitrail {
@@ -33,6 +34,10 @@ Result<std::vector<double>> elements(const TensorView& tensor) {
       return convert<uint16_t>(tensor, half_to_float);
     case DType::kBF16:
       return convert<uint16_t>(tensor, bfloat16_to_float);
+    case DType::kF8E4M3:
+      return convert<uint8_t>(tensor, e4m3_to_float);
+    case DType::kF8E5M2:
+      return convert<uint8_t>(tensor, e5m2_to_float);
     case DType::kI8:
       return convert<int8_t>(tensor);
     case DType::kU8:

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "verify/verify.h"
 
-#include <xxhash.h>
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -12,35 +11,12 @@
 #include "verify/agreement.h"
 #include "verify/elements.h"
 #include "verify/rows.h"
+#include "verify/sample_hash.h"
 
 namespace vitrail {
 namespace {
 
 constexpr int64_t kMaxBatch = 4096;
-
-class DatasetHash {
- public:
-  DatasetHash() : state_(XXH3_createState(), &XXH3_freeState) {
-    if (state_) XXH3_128bits_reset(state_.get());
-  }
-  void add(const std::vector<NamedTensor>& sample) {
-    if (!state_) return;
-    for (const NamedTensor& input : sample) {
-      const std::string head = fmt::format("{}:{}{};", input.name, dtype_name(input.tensor.dtype()),
-                                           to_string(input.tensor.shape()));
-      XXH3_128bits_update(state_.get(), head.data(), head.size());
-      XXH3_128bits_update(state_.get(), input.tensor.data(), input.tensor.bytes());
-    }
-  }
-  std::string hex() const {
-    if (!state_) return "";
-    const XXH128_hash_t hash = XXH3_128bits_digest(state_.get());
-    return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
-  }
-
- private:
-  std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state_;
-};
 
 const Tensor* find(const std::vector<NamedTensor>& list, const std::string& name) {
   const auto it = std::ranges::find(list, name, &NamedTensor::name);
@@ -149,7 +125,7 @@ Result<VerifyReport> verify(const VerifySubject& got, const VerifySubject& want,
   for (const StagePoint& point : stages) values.push_back(point.value);
 
   Comparison comparison(stages, options);
-  DatasetHash hash;
+  SampleHash hash;
   const int64_t chunk_size = std::max(std::ranges::max(options.batches), options.reference_batch);
   for (int64_t begin = 0; begin < samples.count; begin += chunk_size) {
     if (cancel::requested()) return cancelled();

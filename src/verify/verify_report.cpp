@@ -105,6 +105,8 @@ Json to_json(const VerifyReport& r) {
                {"outputs", Json::array()},
                {"stages", Json::array()},
                {"batch_invariant", Json::array()}};
+  if (const auto quantization = Json::parse(r.quantization_json, nullptr, false); quantization.is_object())
+    json["quantization"] = quantization;
   for (const OutputError& o : r.outputs) {
     Json output = error_json(o);
     output["top1_agreement"] = number(o.top1_agreement);

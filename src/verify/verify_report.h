@@ -60,6 +60,7 @@ struct VerifyReport {
   std::string model, engine_hash;
   std::string precision, backend, isa;
   std::string timestamp;
+  std::string quantization_json;  // how the model was quantized; empty when it was not
 };
 
 // Fills in `passed` of the report and of each output, and `failures`.

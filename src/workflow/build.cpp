@@ -16,6 +16,7 @@
 #include "preprocess/dataset.h"
 #include "vitrail/version.h"
 #include "workflow/calibrate.h"
+#include "workflow/compare_precisions.h"
 #include "workflow/downgrades.h"
 #include "workflow/open.h"
 #include "workflow/read_model.h"
@@ -124,6 +125,14 @@ struct StageClock {
   }
 };
 
+// What `vitrail quantize` left in the model's metadata; empty for other models.
+Result<std::string> quantization_of(const Graph& graph) {
+  const auto it = graph.metadata.find(kQuantizationKey);
+  if (it == graph.metadata.end()) return std::string();
+  if (!nlohmann::json::accept(it->second)) return bad_input("the model's metadata '{}' is not JSON", kQuantizationKey);
+  return it->second;
+}
+
 // How large each value becomes, for the precisions that need to know.
 Status find_ranges(const ImportedModel& model, const BuildOptions& options, const StageClock& clock,
                    std::map<std::string, float>& absmax, std::vector<std::string>& warnings) {
@@ -158,6 +167,8 @@ Result<ImportedModel> import_model(const std::string& path, const ModelOptions& 
   model.file_name = std::move(file.name);
   model.hash = std::move(file.hash);
   model.warnings = std::move(report.warnings);
+  model.quantized_operators = report.quantized_operators;
+  model.quantization = describe_quantization(model.graph);
   VTL_TRY(simplify(model.graph, [](const Node& node, std::span<const Tensor* const> inputs) {
     return evaluate_node(node, inputs);
   }));
@@ -219,6 +230,11 @@ Result<BuildOutcome> build_engine(const std::string& model_path, const std::stri
         options.workspace_bytes, outcome.max_batch, outcome.plan.total(), (outcome.plan.total() >> 20) + 1,
         outcome.plan.total());
 
+  if (options.precision == "int8" && runs_on_host(options.backend)) {
+    const auto times = time_products(*graph, outcome.info.profiles[0].opt, options.threads, cpu::best_isa());
+    if (auto warning = int8_is_not_faster(times)) outcome.warnings.push_back(std::move(*warning));
+  }
+
   VTL_TRY(clock.at("write", 0.8));
   EngineInfo& info = outcome.info;
   info.producer = fmt::format("vitrail {}", version());
@@ -230,6 +246,7 @@ Result<BuildOutcome> build_engine(const std::string& model_path, const std::stri
   info.workspace_bytes = options.workspace_bytes;
   info.preprocess = model.preprocess;
   info.labels = std::move(model.labels);
+  VTL_ASSIGN(info.quantization_json, quantization_of(*graph));
   VTL_ASSIGN(outcome.hash, write_engine(engine_path, info, *graph));
   std::error_code error;
   outcome.file_bytes = static_cast<int64_t>(std::filesystem::file_size(engine_path, error));

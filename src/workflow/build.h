@@ -9,12 +9,16 @@
 #include "engine/engine.h"
 #include "import/onnx/import.h"
 #include "passes/pipeline.h"
+#include "passes/quantization_report.h"
 #include "runtime/backend.h"
 
 namespace vitrail {
 
 // Called with the stage under way and the share of the whole that is done, in [0, 1].
 using Progress = std::function<void(std::string_view stage, double done)>;
+
+// The metadata key under which a model of `vitrail quantize` carries how it was made (quantization_metadata()).
+inline constexpr const char* kQuantizationKey = "vitrail.quantization";
 
 struct ImportedModel {
   Graph graph;            // simplified: the model's own arithmetic, shapes known
@@ -25,6 +29,8 @@ struct ImportedModel {
   bool preprocess_known = false;  // from the model's metadata or the caller; else the ImageNet defaults
   std::vector<std::string> labels;
   std::vector<std::string> warnings;
+  QuantizationReport quantization;  // without what becomes integer products
+  int quantized_operators = 0;      // ImportReport's
 };
 
 struct ModelOptions {
@@ -66,7 +72,8 @@ struct BuildOutcome {
   std::vector<std::string> warnings;
 };
 
-// Writes `engine_path` atomically. The same model and options give the same bytes.
+// Writes `engine_path` atomically. The same model and options give the same bytes. A build in int8 for the
+// host times its products here and warns where float32 is as fast.
 Result<BuildOutcome> build_engine(const std::string& model_path, const std::string& engine_path,
                                   const BuildOptions& options);
 

@@ -4,20 +4,18 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <memory>
 #include <random>
 
-#include "backends/cpu/backend.h"
 #include "core/cancel.h"
 #include "core/error.h"
 #include "preprocess/dataset.h"
+#include "workflow/sample_runner.h"
 #include "workflow/samples.h"
 
 namespace vitrail {
 namespace {
 
 constexpr int64_t kSyntheticSamples = 32;
-constexpr size_t kNamedFailures = 8;  // the warning counts the rest
 
 class AbsMax : public Observer {
  public:
@@ -100,74 +98,9 @@ Result<SampleSource> choose_samples(const Graph& graph, const PreprocessContract
                                  : file_samples(graph, options.images);
 }
 
-// The rows of one sample, repeated for a model that takes only one batch size.
-Tensor fill_batch(const Tensor& row, const Shape& shape) {
-  if (row.shape() == shape) return row;
-  Tensor all(row.dtype(), shape);
-  const size_t bytes = row.bytes();
-  for (size_t at = 0; bytes > 0 && at + bytes <= all.bytes(); at += bytes)
-    std::memcpy(static_cast<std::byte*>(all.mutable_data()) + at, row.data(), bytes);
-  return all;
-}
-
-// The graph on the CPU backend, ready to run one sample.
-struct Runner {
-  std::shared_ptr<Graph> graph;
-  std::shared_ptr<const Program> program;
-  std::unique_ptr<Context> context;
-  std::vector<Tensor> outputs;
-
-  static Result<Runner> make(const Graph& fused, int threads) {
-    Runner r;
-    r.graph = std::make_shared<Graph>(fused);
-    const auto backend = make_cpu_backend();
-    VTL_TRY(backend->compile(*r.graph, {}).status());
-    VTL_ASSIGN(r.program, backend->load(r.graph, {}));
-    ContextOptions options;
-    options.threads = threads;
-    options.workspace_bytes = INT64_MAX;
-    options.max_batch = 1;
-    for (ValueId id : r.graph->inputs)
-      if (const Shape shape = at_batch(*r.graph->value(id).shape, 1); !shape.empty())
-        options.max_batch = std::max(options.max_batch, shape[0]);
-    VTL_ASSIGN(r.context, r.program->create_context(options));
-    for (ValueId id : r.graph->outputs)
-      r.outputs.emplace_back(r.graph->value(id).dtype, at_batch(*r.graph->value(id).shape, 1));
-    return r;
-  }
-
-  Status run(const std::vector<NamedTensor>& sample, AbsMax& absmax) {
-    std::vector<Tensor> inputs;
-    for (ValueId id : graph->inputs) {
-      const Value& value = graph->value(id);
-      const auto it = std::find_if(sample.begin(), sample.end(),
-                                   [&](const NamedTensor& t) { return t.name == value.name; });
-      if (it == sample.end()) return bad_input("no sample for the input '{}'", value.name);
-      inputs.push_back(fill_batch(it->tensor, at_batch(*value.shape, 1)));
-      if (inputs.back().dtype() != value.dtype)
-        return bad_input("input '{}' is {}, the sample {}", value.name, dtype_name(value.dtype),
-                         dtype_name(inputs.back().dtype()));
-    }
-    std::vector<TensorView> in;
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      in.push_back(inputs[i].view());
-      absmax.on_value(graph->inputs[i], in.back());
-    }
-    std::vector<MutableTensorView> out;
-    for (Tensor& t : outputs) out.push_back(t.mutable_view());
-    return context->run(in.empty() || in[0].shape.empty() ? 1 : in[0].shape[0], in, out, &absmax);
-  }
-};
-
 void add_warnings(const std::vector<std::string>& skipped, ValueId overflow, const Graph& graph,
                   bool pictures, Calibration& c) {
-  if (!skipped.empty()) {
-    std::string names;
-    for (size_t i = 0; i < std::min(kNamedFailures, skipped.size()); ++i) names += "\n  " + skipped[i];
-    if (skipped.size() > kNamedFailures)
-      names += fmt::format("\n  and {} more", skipped.size() - kNamedFailures);
-    c.warnings.push_back(fmt::format("calibration skipped {} unreadable:{}", skipped.size(), names));
-  }
+  if (!skipped.empty()) c.warnings.push_back(skipped_warning("calibration", skipped));
   if (pictures && c.samples < kFewCalibrationImages)
     c.warnings.push_back(fmt::format("calibrated on {} images only; ranges settle with {} or more", c.samples,
                                      kFewCalibrationImages));
@@ -185,8 +118,8 @@ Result<Calibration> calibrate(const Graph& graph, const PreprocessContract& cont
   Calibration calibration;
   VTL_ASSIGN(const SampleSource all, choose_samples(graph, contract, options, calibration));
   const int64_t wanted = std::min(all.count, options.images.empty() ? all.count : options.samples);
-  VTL_ASSIGN(Runner runner, Runner::make(graph, options.threads));
-  AbsMax absmax(*runner.graph);
+  VTL_ASSIGN(SampleRunner runner, SampleRunner::make(graph, options.threads));
+  AbsMax absmax(runner.graph());
   std::vector<std::string> skipped;
   for (int64_t i = 0; i < wanted; ++i) {
     if (cancel::requested()) return cancelled();
@@ -196,7 +129,7 @@ Result<Calibration> calibrate(const Graph& graph, const PreprocessContract& cont
       skipped.push_back(sample.status().message());
       continue;
     }
-    VTL_TRY(runner.run(*sample, absmax).with_context(fmt::format("calibration sample {}", i)));
+    VTL_TRY(runner.run(*sample, &absmax).with_context(fmt::format("calibration sample {}", i)));
     ++calibration.samples;
   }
   if (options.progress) options.progress(wanted, wanted);
@@ -205,7 +138,7 @@ Result<Calibration> calibrate(const Graph& graph, const PreprocessContract& cont
                      skipped.empty() ? "" : ": ", skipped.empty() ? "" : skipped[0]);
   calibration.source = fmt::format("{}, {} of them used", all.description, calibration.samples);
   calibration.absmax = absmax.by_name();
-  add_warnings(skipped, absmax.first_overflow(), *runner.graph, !options.images.empty(), calibration);
+  add_warnings(skipped, absmax.first_overflow(), runner.graph(), !options.images.empty(), calibration);
   return calibration;
 }
 

@@ -37,6 +37,12 @@ std::vector<StageCost> stage_costs(const Graph& graph) {
   return costs;
 }
 
+std::string scheme(const QuantizationReport& report, int quantized_operators) {
+  if (report.products.empty()) return "none";
+  if (quantized_operators > 0) return "QOperator";
+  return report.has_float8 ? "Q/DQ in float8" : "Q/DQ";
+}
+
 }  // namespace
 
 Result<Inspection> inspect_model(const std::string& path, const std::string& backend_name,
@@ -55,6 +61,9 @@ Result<Inspection> inspect_model(const std::string& path, const std::string& bac
   i.parameters = model.parameters;
   i.warnings = std::move(model.warnings);
   for (const Node& node : graph.nodes) ++i.operators[std::string(op_name(node.op))];
+  i.quantization = std::move(model.quantization);
+  find_integer_products(graph, i.quantization);
+  i.quantization_scheme = scheme(i.quantization, model.quantized_operators);
   VTL_ASSIGN(i.structure, fuse(graph, &i.passes));
   i.stages = stage_costs(graph);
   for (const StageCost& c : i.stages) i.flops += c.flops;

@@ -31,6 +31,8 @@ struct Inspection {
   ModelStructure structure;
   std::vector<PassReport> passes;
   std::vector<LayerReport> layers;  // on `backend`
+  std::string quantization_scheme;  // "none", "Q/DQ", "Q/DQ in float8", "QOperator"
+  QuantizationReport quantization;
   std::vector<std::string> warnings;
 };
 

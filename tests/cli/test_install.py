@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """find_package(vitrail) from an install tree: the example builds, runs and agrees with the command line."""
+import os
 import pathlib
 import subprocess
+import sys
 
 import pytest
 from conftest import BINARY, ROOT
@@ -18,6 +20,10 @@ def test_example_builds_from_the_installed_package(vitrail, engine, pictures, tm
     if "VITRAIL_SANITIZE:STRING=\n" not in (build / "CMakeCache.txt").read_text():
         pytest.skip(f"{build} is built with a sanitizer, which the example would have to be linked with too")
     run("cmake", "--install", build, "--prefix", tmp_path / "prefix")
+    # The Python package is found beside the program.
+    done = subprocess.run([tmp_path / "prefix/bin/vitrail", "export", "nothing", "-o", tmp_path / "m.onnx"], capture_output=True, text=True,
+                          cwd=tmp_path, env={**os.environ, "VTL_PYTHON": sys.executable, "PYTHONPATH": ""})
+    assert done.returncode == 2 and "timm:NAME" in done.stderr, done.stderr
     run("cmake", "-S", ROOT / "examples", "-B", tmp_path / "example", f"-DCMAKE_PREFIX_PATH={tmp_path / 'prefix'}")
     run("cmake", "--build", tmp_path / "example")
     picture = pictures / "class0/picture.png"

@@ -178,6 +178,28 @@ TEST_P(KernelIntegerTest, BytesAreExactAndSaturate) {
   }
 }
 
+// One in a thousand steps at most from the exact value of an activation.
+TEST_P(KernelIntegerTest, BytesOfActivations) {
+  for (const Activation f : kGemmActivations) {
+    for (const float scale : {0x1p-17f, 0x1p-20f, 0x1p-13f}) {
+      const Problem p{.m = 61,
+                      .n = 96,
+                      .k = 64,
+                      .zero = 128,
+                      .activation = f,
+                      .bias = true,
+                      .scale = scale,
+                      .bytes = {0.02f, 20, 0}};
+      const Output out = run(kernels(), p);
+      for (size_t i = 0; i < out.want.size(); ++i) {
+        const double quotient = out.want[i] / 0.02 + 20;
+        ASSERT_GE(out.q[i], std::clamp(std::ceil(quotient - 0.501), 0.0, 255.0)) << static_cast<int>(f);
+        ASSERT_LE(out.q[i], std::clamp(std::floor(quotient + 0.501), 0.0, 255.0)) << static_cast<int>(f);
+      }
+    }
+  }
+}
+
 TEST_P(KernelIntegerTest, RowsHaveTheSameBitsInEveryBatch) {
   Problem p{.m = 460,
             .n = 72,

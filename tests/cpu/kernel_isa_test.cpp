@@ -27,7 +27,8 @@ TEST(Isa, UnknownNamesAreUsageErrorsThatNameTheChoices) {
     const Result<Isa> isa = isa_from_name(name);
     ASSERT_FALSE(isa.ok()) << name;
     EXPECT_EQ(isa.status().code(), Code::kUsage);
-    EXPECT_NE(isa.status().message().find("scalar, avx2, avxvnni, avx512 or avx512vnni"), std::string::npos);
+    EXPECT_NE(isa.status().message().find("scalar, avx2, avxvnni, avx512, avx512vnni or avx512amx"),
+              std::string::npos);
   }
 }
 

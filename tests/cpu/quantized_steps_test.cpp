@@ -76,6 +76,53 @@ TEST_F(CpuSteps, QuantizersMoveIntoWhatMakesTheirInput) {
   }
 }
 
+// Scales are powers of two, so that q, k and v are the same bytes here and there; a weight of the softmax may
+// fall to the other side of a tie.
+TEST_F(CpuSteps, ByteAttention) {
+  for (const Bytes& x : kBytes) {
+    for (const bool bytes : {false, true}) {
+      GraphBuilder b;
+      Tensor scale(DType::kF32, {48});
+      for (float& v : scale.as_mutable<float>()) v = 0x1p-9f;
+      const ValueId qkv = b.node(
+          Op::QuantizedLinear,
+          {b.input("x", {kN, 9_d, 20_d}, x.dtype), b.constant(byte_weight({20, 48})), b.constant(scale)},
+          {{"x_scale", 0.5f}, {"x_zero_point", x.zero}});
+      const int64_t zero = x.zero + (x.dtype == DType::kI8 ? 128 : 0);
+      const ValueId heads = b.node(Op::MultiHeadAttention, {qkv, qkv, qkv},
+                                   {{"heads", int64_t{2}},
+                                    {"head_dim", int64_t{8}},
+                                    {"k_offset", int64_t{16}},
+                                    {"v_offset", int64_t{32}},
+                                    {"scale", 0x1p-10f},
+                                    {"query_scale", 0x1p-3f},
+                                    {"query_zero", zero},
+                                    {"key_scale", 0x1p-2f},
+                                    {"key_zero", int64_t{128}},
+                                    {"weights_scale", 0x1p-8f},
+                                    {"weights_zero", int64_t{0}},
+                                    {"value_scale", 0x1p-3f},
+                                    {"value_zero", int64_t{110}}});
+      if (bytes) quantize_node(b, heads, 0.5f, x);
+      expect_kernel(b, "attention_u8s8", "", 0x1p-8 * 0x1p-3 * 255);
+    }
+  }
+}
+
+TEST_F(CpuSteps, AttentionStaysInFloatsWhereSomethingElseReadsItsInput) {
+  GraphBuilder b;
+  Tensor scale(DType::kF32, {24});
+  for (float& v : scale.as_mutable<float>()) v = 0x1p-9f;
+  const ValueId qkv = b.node(
+      Op::QuantizedLinear,
+      {b.input("x", {kN, 9_d, 20_d}, DType::kU8), b.constant(byte_weight({20, 24})), b.constant(scale)},
+      {{"x_scale", 0.5f}, {"x_zero_point", int64_t{128}}});
+  const ValueId heads =
+      b.node(Op::MultiHeadAttention, {qkv, qkv, qkv}, {{"heads", int64_t{1}}, {"head_dim", int64_t{24}}});
+  b.node(Op::Add, {heads, qkv});
+  expect_kernel(b, "binary_f32");
+}
+
 TEST_F(CpuSteps, QuantizersStayWhereTheFloatsAreReadToo) {
   GraphBuilder b;
   const ValueId y = b.node(Op::LayerNormalization, {b.input("x", {kN, 5_d, 37_d}), b.weight({37})});

@@ -37,12 +37,12 @@ TEST_F(Operators, UnknownOnesAreAllListedWithTheWayOut) {
 }
 
 TEST_F(Operators, WithGraphsInThemAreAnErrorThatNamesTheLayer) {
-  ModelBuilder m = one_node("If");
+  ModelBuilder m = one_node("Loop");
   auto& branch = *m.graph().mutable_node(0)->add_attribute();
-  branch.set_name("then_branch");
+  branch.set_name("body");
   branch.set_type(onnx::AttributeProto::GRAPH);
   branch.mutable_g()->set_name("inner");
-  expect_error(m, {"If", "'layer'", "not supported", "do_constant_folding"});
+  expect_error(m, {"Loop", "'layer'", "not supported", "do_constant_folding"});
   m.graph().mutable_node(0)->set_op_type("Relu");
   expect_error(m, {"Relu", "'layer'", "not supported"});
 }

@@ -177,7 +177,7 @@ TEST_F(Tensors, WhoseSizeDoesNotFitTheirShapeAreAnError) {
 TEST_F(Tensors, OfTypesThatVitrailLacksAreAnErrorThatNamesThem) {
   for (const auto& [type, name] : std::vector<std::pair<int32_t, const char*>>{{8, "string"},
                                                                                {14, "complex64"},
-                                                                               {17, "float8e4m3fn"},
+                                                                               {18, "float8e4m3fnuz"},
                                                                                {22, "int4"},
                                                                                {99, "data type 99"},
                                                                                {0, "type 0"}}) {

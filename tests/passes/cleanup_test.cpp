@@ -208,6 +208,31 @@ TEST_F(ExpandedToken, ASecondCleanupChangesNothing) {
   EXPECT_EQ(print_graph(b.graph), text);
 }
 
+// What PyTorch's exporter makes of a mask that hides nothing: `true` expanded to the batch, chosen by, added.
+struct MaskOfOneKind : Cleanup {
+  std::string with(bool visible, Op op = Op::Add) {
+    Tensor test(DType::kBool, {1, 1, 1});
+    test.as_mutable<uint8_t>()[0] = visible;
+    const ValueId batch = b.node(Op::Shape, {x}, {{"start", int64_t{0}}, {"end", int64_t{1}}});
+    const ValueId shape = b.node(Op::Concat, {batch, b.ints({6, 4})}, {{"axis", int64_t{0}}});
+    const ValueId wide = b.node(Op::Expand, {b.constant(std::move(test)), shape});
+    const ValueId mask = b.node(Op::Where, {wide, b.real(0), b.real(-1e30f)});
+    end(b.node(op, {relu(x), mask}));
+    return cleaned();
+  }
+};
+TEST_F(MaskOfOneKind, ThatHidesNothingGoes) { EXPECT_EQ(with(true), "Relu Relu"); }
+TEST_F(MaskOfOneKind, ThatHidesAllStays) {
+  EXPECT_EQ(with(false), "Relu Shape Concat Expand Where Add Relu");
+}
+TEST_F(MaskOfOneKind, ThatIsMultipliedStays) {
+  EXPECT_EQ(with(true, Op::Mul), "Relu Shape Concat Expand Where Mul Relu");
+}
+TEST_F(Cleanup, ABiasOfZerosStays) {
+  end(b.node(Op::Add, {relu(x), b.constant(Tensor::f32({4}, {0, 0, 0, 0}))}));
+  EXPECT_EQ(cleaned(), "Relu Add Relu");
+}
+
 TEST_F(Cleanup, DeadWeightsAreFreed) {
   b.node(Op::MatMul, {x, b.weight({4, 100})});
   end(x);

@@ -73,6 +73,31 @@ TEST(FuseAttention, ScalesOfTheOperandsJoinTheSoftmax) {
   EXPECT_FLOAT_EQ(the_attention(fused).real("scale", 0), 0.5f * 0.7f * 0.6f);
 }
 
+// softmax guarded against NaN, as the dynamo exporter writes it, with a mask of one row for each query.
+GraphBuilder guarded(const std::vector<float>& last_row_of_the_mask) {
+  GraphBuilder b;
+  const ValueId q = b.input("q", {kN, 5_d, 8_d}), k = b.input("k", {kN, 5_d, 8_d}),
+                v = b.input("v", {kN, 5_d, 8_d});
+  std::vector<float> mask(25, 0.25f);
+  std::copy(last_row_of_the_mask.begin(), last_row_of_the_mask.end(), mask.begin() + 20);
+  const ValueId scores =
+      b.node(Op::Add, {b.node(Op::MatMul, {heads_first(b, q), transposed(b, heads_first(b, k))}),
+                       b.constant(Tensor::f32({5, 5}, mask))});
+  const ValueId p = b.node(Op::Softmax, {scores}, {{"axis", int64_t{-1}}});
+  const ValueId safe = b.node(Op::Where, {b.node(Op::IsNaN, {p}), b.real(0), p});
+  const ValueId merged =
+      b.node(Op::Transpose, {b.node(Op::MatMul, {safe, heads_first(b, v)})}, {{"perm", Ints{0, 2, 1, 3}}});
+  b.output(reshape(b, merged, {-1, kTokens, kWidth}), "y");
+  return b;
+}
+
+TEST(FuseAttention, GuardAgainstNaNGoesWhereEveryQuerySeesAKey) {
+  constexpr float kNever = -std::numeric_limits<float>::infinity();
+  apply(guarded({0, kNever, kNever, kNever, kNever}).graph, fuse_attention, 1);
+  const Graph kept = apply(guarded({kNever, kNever, kNever, kNever, kNever}).graph, fuse_attention, 0);
+  EXPECT_NE(find(kept, Op::IsNaN), nullptr);
+}
+
 TEST(FuseAttention, SeparateProjectionsAndMask) {
   GraphBuilder b;
   const ValueId q = b.input("q", {kN, 5_d, 8_d}), k = b.input("k", {kN, 5_d, 8_d}),

@@ -2,6 +2,7 @@
 #include "passes/fuse_quantized.h"
 
 #include "fusion.h"
+#include "graph/attention_scales.h"
 #include "passes/fold_constants.h"
 #include "passes/fuse_attention.h"
 #include "passes/fuse_linear.h"
@@ -173,14 +174,54 @@ TEST(DropFakeQuantization, AttentionFusesOnlyWithoutThePairs) {
   Graph dropped = before;
   std::vector<PassReport> reports;
   ASSERT_TRUE(fuse(dropped, &reports, {.drop_fake_quantization = true}).ok());
-  EXPECT_EQ(reports[1].pass, "drop_fake_quantization");
-  EXPECT_EQ(reports[1].changes, 9);
+  EXPECT_EQ(reports[2].pass, "drop_fake_quantization");
+  EXPECT_EQ(reports[2].changes, 9);
   // One quantization of x, one wide product for q, k and v.
   EXPECT_EQ(count(dropped, Op::QuantizedLinear), 1) << print_graph(dropped);
   EXPECT_EQ(count(dropped, Op::MultiHeadAttention), 1);
   EXPECT_EQ(count(dropped, Op::QuantizeLinear), 1);
   EXPECT_EQ(count(dropped, Op::DequantizeLinear), 0);
   expect_same(before, dropped, 0.1);
+
+  // The products keep their rounding as scales: the softmax's pair has its own.
+  const auto scales = attention_scales(*find(dropped, Op::MultiHeadAttention));
+  ASSERT_TRUE(scales);
+  for (const ByteRange& range : {scales->query, scales->key, scales->value}) {
+    EXPECT_EQ(range.scale, kXScale);
+    EXPECT_EQ(range.zero, 120);
+  }
+  EXPECT_EQ(scales->weights.scale, 0.01f);
+}
+
+// The factor between a pair and its product belongs to neither.
+TEST(FuseQuantized, AttentionScalesAreThoseOfTheSources) {
+  QuantizedBuilder b;
+  const ValueId x = b.input("x", {kN, 5_d, 8_d});
+  ValueId parts[3];
+  for (int i = 0; i < 3; ++i) {
+    const ValueId heads = b.node(Op::Reshape, {x, b.ints({-1, 5, 2, 4})});
+    const ValueId part =
+        b.node(Op::Transpose, {heads}, {{"perm", i == 1 ? Ints{0, 2, 3, 1} : Ints{0, 2, 1, 3}}});
+    const ValueId given = i < 2 ? b.node(Op::Mul, {part, b.real(0.5f)}) : part;
+    parts[i] =
+        i == 1 ? b.dequantize(b.quantize(given, 0.03f, DType::kI8, 3), 0.03f, DType::kI8, 3) : b.pair(given);
+  }
+  const ValueId p = b.pair(b.node(Op::Softmax, {b.node(Op::MatMul, {parts[0], parts[1]})}), 0.01f);
+  const ValueId merged =
+      b.node(Op::Transpose, {b.node(Op::MatMul, {p, parts[2]})}, {{"perm", Ints{0, 2, 1, 3}}});
+  b.output(b.node(Op::Reshape, {merged, b.ints({-1, 5, 8})}), "y");
+  Graph graph = simplified(b.graph);
+  const Graph before = graph;
+  ASSERT_TRUE(fuse(graph, nullptr, {.drop_fake_quantization = true}).ok());
+  ASSERT_EQ(count(graph, Op::MultiHeadAttention), 1) << print_graph(graph);
+  const auto scales = attention_scales(*find(graph, Op::MultiHeadAttention));
+  ASSERT_TRUE(scales);
+  EXPECT_EQ(scales->query.scale, 2 * kXScale);
+  EXPECT_EQ(scales->key.scale, 0.06f);
+  EXPECT_EQ(scales->key.zero, 131);
+  EXPECT_EQ(scales->value.scale, kXScale);
+  // The reference rounds as the pairs do.
+  expect_same(before, graph, 2e-3);
 }
 
 TEST(DropFakeQuantization, PairsOfDifferentScalesStayAndOutputsKeepTheirNames) {

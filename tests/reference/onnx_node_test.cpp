@@ -13,11 +13,11 @@
 #include <regex>
 #include <set>
 
+#include "../tools/python.h"
 #include "backends/reference/execute.h"
 #include "core/half.h"
 #include "import/onnx/import.h"
 #include "import/onnx/tensor_reader.h"
-#include "../tools/python.h"
 #include "onnx/onnx.pb.h"
 
 namespace vitrail {
@@ -35,7 +35,8 @@ Result<fs::path> node_tests() {
   const std::string python = test_python();
   const std::string command =
       "'" + python + "' '" + (source / "tests/reference/onnx_node_tests.py").string() + "' '" +
-      (source / "src/graph/ops.def").string() + "' '" + folder.string() + "' >/dev/null 2>&1";
+      (source / "src/graph/ops.def").string() + "' '" + (source / "src/import/onnx/restated.def").string() +
+      "' '" + folder.string() + "' >/dev/null 2>&1";
   if (std::system(command.c_str()) != 0)
     return Status(Code::kUnavailable, "this fails (is onnx there?): " + command);
   return folder;

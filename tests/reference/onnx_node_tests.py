@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the backend node tests of the installed onnx package, those whose operators are all Vitrail's, to a folder.
 
-usage: onnx_node_tests.py OPS_DEF FOLDER
+usage: onnx_node_tests.py OPS_DEF RESTATED_DEF FOLDER
 
 One folder a test, as onnx's own generator lays them out: model.onnx, test_data_set_0/{input,output}_N.pb, and a file
 `tolerance` with rtol and atol; operators.txt names the operators. Tests in an opset beyond 23 are restated in 23 where the checker finds that they mean
@@ -48,9 +48,11 @@ def write(case, folder):
 
 
 def main():
-    ops_def, folder = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+    ops_def, restated_def, folder = map(pathlib.Path, sys.argv[1:])
     done = folder / "left_out.txt"
-    ours = set(re.findall(r"VTL_OP\((\w+),", ops_def.read_text()))
+    quantized = ops_def.parents[1] / "import/onnx/quantized_operators.cpp"  # operators of ONNX that the import takes apart
+    ours = {*re.findall(r"VTL_OP\((\w+),", ops_def.read_text()), *re.findall(r"VTL_RESTATED\((\w+),", restated_def.read_text()),
+            *re.findall(r'\{kOnnx, "(\w+)"', quantized.read_text())}
     operators, names = folder / "operators.txt", "\n".join(sorted(ours)) + "\n"
     if done.exists() and operators.exists() and operators.read_text() == names:
         return

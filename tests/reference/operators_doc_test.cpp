@@ -29,6 +29,7 @@ const std::map<std::string_view, Note> kNotes = {
     {"Gelu", {"float", "`approximate` none, tanh, or Vitrail's quick = x · sigmoid(1.702 x)"}},
     {"HardSigmoid", {"float", ""}},
     {"HardSwish", {"float", ""}},
+    {"IsNaN", {"float", "to bool"}},
     {"LeakyRelu", {"float", ""}},
     {"Log", {"float", ""}},
     {"Neg", {"number", "integers wrap around"}},
@@ -43,8 +44,8 @@ const std::map<std::string_view, Note> kNotes = {
     {"Sqrt", {"float", ""}},
     {"Tanh", {"float", ""}},
     {"Clip", {"number", ""}},
-    {"Cast", {"any", "to integers: towards zero, saturating, NaN to 0"}},
-    {"CastLike", {"any", "as Cast"}},
+    {"Cast", {"any, float8", "to integers: towards zero, saturating, NaN to 0"}},
+    {"CastLike", {"any, float8", "as Cast"}},
     {"Identity", {"any", ""}},
     {"Dropout", {"any", "inference only"}},
     {"Add", {"number", "integers wrap around"}},
@@ -78,10 +79,14 @@ const std::map<std::string_view, Note> kNotes = {
     {"Expand", {"any", ""}},
     {"Flatten", {"any", ""}},
     {"Gather", {"any", "indices int32 or int64"}},
+    {"GatherElements", {"any", "indices int32 or int64"}},
+    {"GatherND", {"any", "`batch_dims`; indices int32 or int64"}},
     {"Pad", {"any", "constant, edge, reflect, wrap; negative pads crop"}},
     {"Range", {"number", ""}},
     {"Reshape", {"any", "the shape is input 1, or attribute `shape` (at most one -1)"}},
     {"Resize", {"number", "nearest, linear, cubic; all coordinate modes, antialias, aspect-ratio policies"}},
+    {"ScatterElements", {"any", "`reduction` none, add, mul, min, max"}},
+    {"ScatterND", {"any", "`reduction` none, add, mul, min, max"}},
     {"Shape", {"any", ""}},
     {"Size", {"any", ""}},
     {"Slice", {"any", ""}},
@@ -89,6 +94,7 @@ const std::map<std::string_view, Note> kNotes = {
     {"Split", {"any", ""}},
     {"Squeeze", {"any", ""}},
     {"Tile", {"any", ""}},
+    {"TopK", {"number", "always sorted; equal ones in their order, NaN is the largest"}},
     {"Transpose", {"any", ""}},
     {"Unsqueeze", {"any", ""}},
     {"AveragePool", {"float", "any number of spatial axes"}},
@@ -102,9 +108,11 @@ const std::map<std::string_view, Note> kNotes = {
     {"MatMul", {"number", ""}},
     {"MaxPool", {"number", "without indices; any number of spatial axes"}},
     {"Softmax", {"float", "along one axis"}},
-    {"DequantizeLinear", {"int8 to int32, to float", "for all, an axis or blocks of it; float32 inside"}},
+    {"DequantizeLinear", {"int8 to int32, float8, to float", "for all, an axis or blocks of it; float32 inside"}},
     {"QuantizeLinear",
-     {"float, int32", "to (u)int8, (u)int16; ties to even, saturating; for all, an axis or blocks of it"}},
+     {"float, int32",
+      "to (u)int8, (u)int16, float8; ties to even, saturating; for all, an axis or blocks of it; float32 inside unless "
+      "`precision` says float16 or bfloat16"}},
     {"Linear", {"float", "own, see below"}},
     {"MultiHeadAttention", {"float", "own, see below"}},
     {"PatchEmbed", {"float", "own, see below"}},
@@ -119,13 +127,44 @@ constexpr const char* kHead =
 What the graph may hold and the reference backend runs. Names, attributes and defaults are those of
 [ONNX](https://onnx.ai/onnx/operators/) in its newest form (axes, splits and pads as inputs); a model of an older opset
 is restated when it is imported. *float* is float16, bfloat16, float32 and float64; *number* adds all integers; *any*
-adds bool. 16-bit floats compute in float32 and round once; every sum runs in float64.
+adds bool; *float8* is float8_e4m3fn and float8_e5m2, which are moved, cast and dequantized only. 16-bit floats compute
+in float32 and round once; every sum runs in float64.
 
 | operator | inputs | outputs | types | notes |
 |---|---|---|---|---|
 )";
 
+constexpr const char* kRestatedHead = R"(
+## Restated when imported
+
+These are written in operators of the table above by the importer (`src/import/onnx/restated.def`), so that passes and backends
+see one form of each. An If whose condition is known (one about shapes) becomes the branch that it takes.
+
+| operator | inputs | outputs | becomes |
+|---|---|---|---|
+)";
+
 constexpr const char* kTail = R"(
+## Quantized operators of other tools
+
+The import restates them by those above; the layer that computes keeps its name. `vitrail inspect` shows what becomes of
+each product.
+
+| operator | becomes | is it the same |
+|---|---|---|
+| QLinearMatMul, QLinearConv; com.microsoft: QGemm, QLinearAdd, QLinearMul, QLinearSigmoid, QLinearLeakyRelu, QLinearSoftmax, QLinearAveragePool, QLinearGlobalAveragePool, QLinearReduceMean, QLinearConcat, QLinearWhere | DequantizeLinear, the operator in floats, QuantizeLinear | up to a result within float32's rounding of a tie, which may fall to its other side: one step |
+| MatMulInteger | Cast, Sub, MatMul in int32 | exactly |
+| ConvInteger | Cast, Sub, Conv in float64, Cast to int32 | exactly |
+| DynamicQuantizeLinear | the function that ONNX defines it by | exactly |
+| com.microsoft: QuantizeLinear, DequantizeLinear; trt: TRT_FP8QuantizeLinear, TRT_FP8DequantizeLinear | QuantizeLinear, DequantizeLinear | exactly |
+
+A MatMul or Gemm of a dequantized activation (one constant scale, int8 or uint8) by dequantized constant weights (a scale
+for all or for each column; int8 around 0, uint8 around 128) becomes QuantizedLinear, a sum of integers. So does
+MatMulInteger whose sums are cast to float32 at once and whose weights less their zero point fit in int8; a zero point of the activation
+that is only known at run time is taken out of the sum in float32, exact below 2²⁴. What is left computes in floats with
+dequantized weights, exact as ONNX defines it: convolutions, products of two activations, other zero points of weights,
+scales along the summed axis or for blocks, 16-bit numbers and scales, float8. Weights of 4 bits are an error.
+
 ## Vitrail's own
 
 Made by the passes out of ONNX operators; `?` marks an optional input.
@@ -185,6 +224,12 @@ std::string document() {
     text += fmt::format("| {} | {} | {} | {} | {} |\n", op.name, range(op.min_inputs, op.max_inputs),
                         range(1, op.max_outputs), note->second.types, note->second.text);
   }
+  text += kRestatedHead;
+#define VTL_RESTATED(name, min_inputs, max_inputs, max_outputs, note)                  \
+  text += fmt::format("| {} | {} | {} | {} |\n", #name, range(min_inputs, max_inputs), \
+                      range(1, max_outputs), note);
+#include "import/onnx/restated.def"
+#undef VTL_RESTATED
   return text + kTail;
 }
 

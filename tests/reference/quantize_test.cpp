@@ -55,13 +55,47 @@ TEST(DequantizeLinear, TypesAndHalfScales) {
   EXPECT_EQ(run(Op::DequantizeLinear, {i8({1}, {3}), half_scale}).dtype(), DType::kF16);
 }
 
+TEST(QuantizeLinear, Float8) {
+  const Tensor x = Tensor::f32({6}, {1, 1000, -1000, 17, 19, NAN});
+  const Tensor y = run(Op::QuantizeLinear, {x, scalar(1), of<uint8_t>(DType::kF8E4M3, {}, {0})});
+  EXPECT_EQ(y.dtype(), DType::kF8E4M3);
+  EXPECT_EQ(content<uint8_t>(y), (std::vector<uint8_t>{0x38, 0x7E, 0xFE, 0x58, 0x5A, 0x7F}));  // 17, 19: ties
+  const Tensor wide = run(Op::QuantizeLinear, {x, scalar(2)}, {{"output_dtype", int64_t{17}}, {"saturate", int64_t{0}}});
+  EXPECT_EQ(content<uint8_t>(wide)[1], 0x7F);
+  expect_f32(run(Op::DequantizeLinear, {y, scalar(0.5f)}), {6}, {0.5f, 224, -224, 8, 10, NAN});
+  const Tensor back = run(Op::Cast, {y}, {{"to", int64_t{1}}});
+  expect_f32(back, {6}, {1, 448, -448, 16, 20, NAN});
+  EXPECT_EQ(content<uint8_t>(run(Op::Cast, {back}, {{"to", int64_t{19}}})),
+            (std::vector<uint8_t>{0x3C, 0x5F, 0xDF, 0x4C, 0x4D, 0x7E}));
+  failure(Op::QuantizeLinear, {x, scalar(1), of<uint8_t>(DType::kF8E4M3, {}, {0x38})});
+  failure(Op::Relu, {y});
+}
+
+// Between 2048 and 4096, float16 has every other number and bfloat16 every sixteenth.
+TEST(QuantizeLinear, Precision) {
+  const Tensor x = Tensor::f32({2}, {2051, -2049});
+  const auto in = [&](int64_t precision) {
+    const Tensor y = run(Op::QuantizeLinear, {x, scalar(1), of<int16_t>(DType::kI16, {}, {0})}, {{"precision", precision}});
+    return content<int16_t>(y);
+  };
+  EXPECT_EQ(in(1), (std::vector<int16_t>{2051, -2049}));
+  EXPECT_EQ(in(10), (std::vector<int16_t>{2052, -2048}));
+  EXPECT_EQ(in(16), (std::vector<int16_t>{2048, -2048}));
+  failure(Op::QuantizeLinear, {x, scalar(2)}, {{"precision", int64_t{11}}});
+}
+
+TEST(DequantizeLinear, OutputType) {
+  const Tensor y = run(Op::DequantizeLinear, {i8({1}, {3}), scalar(0.5f)}, {{"output_dtype", int64_t{16}}});
+  EXPECT_EQ(y.dtype(), DType::kBF16);
+}
+
 TEST(QuantizeLinear, MalformedCallsAreErrors) {
   const Tensor x = random_f32({2, 3}, 1);
   failure(Op::QuantizeLinear, {x, random_f32({2}, 1)});
   failure(Op::QuantizeLinear, {x, random_f32({3}, 1)}, {{"axis", int64_t{2}}});
   failure(Op::QuantizeLinear, {x, random_f32({3}, 1), u8({2}, {0, 0})});
   failure(Op::QuantizeLinear, {x, scalar(1), random_f32({}, 1)});
-  failure(Op::QuantizeLinear, {x, scalar(1)}, {{"output_dtype", int64_t{17}}});
+  failure(Op::QuantizeLinear, {x, scalar(1)}, {{"output_dtype", int64_t{18}}});
   failure(Op::QuantizeLinear, {x, random_f32({2, 3}, 1)}, {{"block_size", int64_t{-1}}});
   failure(Op::DequantizeLinear, {x, scalar(1)});
   failure(Op::DequantizeLinear, {u8({1}, {0}), scalar(1), i8({}, {0})});

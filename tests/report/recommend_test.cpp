@@ -71,7 +71,10 @@ TEST(Recommend, ALowerPrecisionMustBeWorthIt) {
     return bench_json("fp16", "vitrail", "fp16", {{1, 50}, {32, speed}});
   };
   EXPECT_EQ(recommend(read_all({kFp32, fp16(101)})).run, 0u);
+  EXPECT_THAT(recommend(read_all({kFp32, fp16(101)})).notes,
+              Contains(HasSubstr("fp16 is not faster here than fp32: 101")));
   EXPECT_EQ(recommend(read_all({kFp32, fp16(150)})).run, 1u);
+  EXPECT_THAT(recommend(read_all({kFp32, fp16(150)})).notes, Not(Contains(HasSubstr("not faster"))));
   EXPECT_THAT(recommend(read_all({kFp32, fp16(150)})).notes, Not(Contains(HasSubstr("Only one precision"))));
 }
 

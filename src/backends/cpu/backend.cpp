@@ -5,6 +5,7 @@
 
 #include "backends/cpu/program.h"
 #include "backends/cpu/quantize.h"
+#include "backends/cpu/quantize_attention.h"
 #include "core/cancel.h"
 #include "core/error.h"
 #include "graph/edit.h"
@@ -22,6 +23,7 @@ class CpuBackend : public Backend {
   Result<std::vector<LayerReport>> compile(Graph& graph, const CompileOptions& options) const override {
     VTL_TRY(check_precision(graph, options.precision));
     VTL_TRY(check_shapes(graph));
+    quantize_attention(graph);
     fuse_quantizers(graph);
     std::vector<LayerReport> reports;
     for (size_t i = 0; i < graph.nodes.size(); ++i) {
@@ -47,11 +49,12 @@ class CpuBackend : public Backend {
   static Status check_precision(const Graph& graph, const std::string& precision) {
     if (precision == "fp32") return {};
     if (precision != "int8")
-      return unavailable("the cpu backend computes in fp32, and in int8 where a model is quantized; precision "
-                         "'{}' is not available here",
-                         precision);
-    const bool quantized = std::ranges::any_of(
-        graph.nodes, [](const Node& node) { return node.op == Op::QuantizedLinear; });
+      return unavailable(
+          "the cpu backend computes in fp32, and in int8 where a model is quantized; precision "
+          "'{}' is not available here",
+          precision);
+    const bool quantized =
+        std::ranges::any_of(graph.nodes, [](const Node& node) { return node.op == Op::QuantizedLinear; });
     if (quantized) return {};
     return usage_error(
         "--precision int8: none of the model's {} layers is an integer product; give a model with Q/DQ pairs "
@@ -72,7 +75,8 @@ class CpuBackend : public Backend {
 
   // What a layer computes in, whatever it writes.
   static std::string_view precision_of(const Graph& graph, const Node& node) {
-    if (node.op == Op::QuantizedLinear) return dtype_name(DType::kI8);
+    const bool attends = node.op == Op::MultiHeadAttention && graph.value(node.input(0)).dtype == DType::kU8;
+    if (node.op == Op::QuantizedLinear || attends) return dtype_name(DType::kI8);
     const bool writes_bytes = node.op != Op::QuantizeLinear && output_bytes(graph, node);
     return dtype_name(writes_bytes ? graph.value(node.input(0)).dtype : graph.value(node.outputs[0]).dtype);
   }

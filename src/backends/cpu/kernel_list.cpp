@@ -13,6 +13,8 @@ constexpr std::array kEntries{
                 make_quantized_linear},
     KernelEntry{Op::QuantizeLinear, "quantize_u8", refuse_quantize, nullptr, make_quantize},
     KernelEntry{Op::PatchEmbed, "patch_gemm_f32", refuse_patch_embed, prepare_patch_embed, make_patch_embed},
+    KernelEntry{Op::MultiHeadAttention, "attention_u8s8", refuse_byte_attention, nullptr,
+                make_byte_attention},
     KernelEntry{Op::MultiHeadAttention, "attention_f32", refuse_attention, nullptr, make_attention},
     KernelEntry{Op::MatMul, "batched_gemm_f32", refuse_matmul, nullptr, make_matmul},
     KernelEntry{Op::LayerNormalization, "layer_norm_f32", refuse_layer_norm, nullptr, make_layer_norm},

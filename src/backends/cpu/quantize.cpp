@@ -16,24 +16,18 @@ bool is_byte(DType t) { return t == DType::kI8 || t == DType::kU8; }
 // Bytes of this type: the kernels count from 0, and int8 flips the highest bit.
 ByteScale bytes_of(DType type, float scale, int64_t zero) {
   const bool is_signed = type == DType::kI8;
-  return {scale, static_cast<int32_t>(zero) + (is_signed ? kHalf : 0), static_cast<uint8_t>(is_signed ? kHalf : 0)};
+  return {scale, static_cast<int32_t>(zero) + (is_signed ? kHalf : 0),
+          static_cast<uint8_t>(is_signed ? kHalf : 0)};
 }
 
-bool is_scalar(const Graph& graph, ValueId id) { return graph.is_constant(id) && graph.constant(id).count() == 1; }
+bool is_scalar(const Graph& graph, ValueId id) {
+  return graph.is_constant(id) && graph.constant(id).count() == 1;
+}
 
 int64_t zero_point(const Graph& graph, const Node& quantize) {
   if (quantize.input(2) == kNoValue) return 0;
   const Tensor& t = graph.constant(quantize.input(2));
   return t.dtype() == DType::kI8 ? int64_t{t.as<int8_t>()[0]} : int64_t{t.as<uint8_t>()[0]};
-}
-
-// Whether the first kernel that takes the node also writes bytes.
-bool can_write_bytes(const Graph& graph, const Node& node) {
-  if (node.op != Op::LayerNormalization && node.op != Op::QuantizedLinear && node.op != Op::MultiHeadAttention)
-    return false;
-  for (const KernelEntry& entry : entries())
-    if (entry.op == node.op && entry.refuse(graph, node).empty()) return true;
-  return false;
 }
 
 }  // namespace
@@ -47,6 +41,15 @@ std::optional<ByteScale> byte_scale(const Graph& graph, const Node& quantize) {
       (!is_scalar(graph, quantize.input(2)) || graph.value(quantize.input(2)).dtype != to))
     return std::nullopt;
   return bytes_of(to, graph.constant(quantize.input(1)).as<float>()[0], zero_point(graph, quantize));
+}
+
+bool can_write_bytes(const Graph& graph, const Node& node) {
+  if (node.op != Op::LayerNormalization && node.op != Op::QuantizedLinear &&
+      node.op != Op::MultiHeadAttention)
+    return false;
+  for (const KernelEntry& entry : entries())
+    if (entry.op == node.op && entry.refuse(graph, node).empty()) return true;
+  return false;
 }
 
 int fuse_quantizers(Graph& graph) {
@@ -81,7 +84,8 @@ std::string refuse_output(const Graph& graph, const Node& node) {
   if (type == DType::kF32) return "";
   if (!is_byte(type) || !node.has("q_scale")) return fmt::format("output is {}", dtype_name(type));
   const int32_t zero = output_bytes(graph, node)->zero;
-  return zero >= 0 && zero <= 255 ? "" : fmt::format("zero point {} is beyond a byte", node.integer("q_zero", 0));
+  return zero >= 0 && zero <= 255 ? ""
+                                  : fmt::format("zero point {} is beyond a byte", node.integer("q_zero", 0));
 }
 
 }  // namespace vitrail::cpu

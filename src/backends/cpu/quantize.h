@@ -13,8 +13,11 @@ namespace vitrail::cpu {
 // A QuantizeLinear of one scale, from float32 to 8 bits, as the kernels want it; none when it is another.
 std::optional<ByteScale> byte_scale(const Graph& graph, const Node& quantize);
 
-// Moves each such QuantizeLinear into the LayerNormalization, QuantizedLinear or MultiHeadAttention that makes
-// its input for it alone: that node then makes the bytes (attributes `q_scale` and `q_zero`, which are
+// Whether the first kernel that takes the node can also write bytes.
+bool can_write_bytes(const Graph& graph, const Node& node);
+
+// Moves each such QuantizeLinear into the LayerNormalization, QuantizedLinear or MultiHeadAttention that
+// makes its input for it alone: that node then makes the bytes (attributes `q_scale` and `q_zero`, which are
 // QuantizeLinear's), and no float of the value is written. Returns how many moved.
 int fuse_quantizers(Graph& graph);
 

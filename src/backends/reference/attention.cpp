@@ -5,6 +5,7 @@
 #include "backends/reference/multiply.h"
 #include "backends/reference/shapes.h"
 #include "backends/reference/types.h"
+#include "graph/attention_scales.h"
 
 namespace vitrail::reference {
 namespace {
@@ -49,6 +50,14 @@ Result<Heads> read_heads(const Call& call) {
   return h;
 }
 
+// As QuantizeLinear and DequantizeLinear leave it, or as it is.
+double rounded(const std::optional<ByteRange>& range, double x) {
+  if (!range) return x;
+  const auto zero = static_cast<float>(range->zero);
+  const float steps = std::nearbyint(static_cast<float>(x) / range->scale);
+  return double{std::clamp(steps, -zero, 255 - zero)} * double{range->scale};
+}
+
 void softmax_row(double* row, int64_t n) {
   double top = -INFINITY, sum = 0;
   for (int64_t i = 0; i < n; ++i) top = std::max(top, row[i]);
@@ -61,6 +70,12 @@ void attend(const Call& call, const Heads& h, T* out) {
   const Tensor* mask_input = call.optional(3);
   const T* mask = mask_input ? mask_input->as<T>().data() : nullptr;
   const int64_t out_columns = h.count * h.v_dim;
+  const auto scales = attention_scales(call.node);
+  const auto range = [&](ByteRange AttentionScales::*operand) {
+    return scales ? std::optional((*scales).*operand) : std::nullopt;
+  };
+  const auto query = range(&AttentionScales::query), key = range(&AttentionScales::key),
+             weights = range(&AttentionScales::weights), value = range(&AttentionScales::value);
   std::vector<double> scores(static_cast<size_t>(std::min(kBlock, h.queries) * h.keys));
   for (int64_t b = 0; b < h.batch; ++b)
     for (int64_t head = 0; head < h.count; ++head) {
@@ -74,11 +89,14 @@ void attend(const Call& call, const Heads& h, T* out) {
         const int64_t rows = std::min(kBlock, h.queries - first);
         multiply(
             rows, h.dim, h.keys,
-            [&](int64_t row, double* to) { std::copy_n(q + (first + row) * h.columns[0], h.dim, to); },
+            [&](int64_t row, double* to) {
+              for (int64_t d = 0; d < h.dim; ++d)
+                to[d] = rounded(query, static_cast<double>(q[(first + row) * h.columns[0] + d]));
+            },
             [&](int64_t column, int64_t width, double* to) {
               for (int64_t j = 0; j < width; ++j)
                 for (int64_t d = 0; d < h.dim; ++d)
-                  to[d * kPanel + j] = static_cast<double>(k[(column + j) * h.columns[1] + d]);
+                  to[d * kPanel + j] = rounded(key, static_cast<double>(k[(column + j) * h.columns[1] + d]));
             },
             [&](int64_t row, int64_t column, std::span<const double> sums) {
               const int64_t at =
@@ -91,12 +109,14 @@ void attend(const Call& call, const Heads& h, T* out) {
             },
             nullptr);
         for (int64_t row = 0; row < rows; ++row) softmax_row(scores.data() + row * h.keys, h.keys);
+        for (double& p : scores) p = rounded(weights, p);
         multiply(
             rows, h.keys, h.v_dim,
             [&](int64_t row, double* to) { std::copy_n(scores.data() + row * h.keys, h.keys, to); },
             [&](int64_t column, int64_t width, double* to) {
               for (int64_t j = 0; j < h.keys; ++j)
-                std::copy_n(v + j * h.columns[2] + column, width, to + j * kPanel);
+                for (int64_t c = 0; c < width; ++c)
+                  to[j * kPanel + c] = rounded(value, static_cast<double>(v[j * h.columns[2] + column + c]));
             },
             [&](int64_t row, int64_t column, std::span<const double> sums) {
               T* to = out + (b * h.queries + first + row) * out_columns + head * h.v_dim + column;

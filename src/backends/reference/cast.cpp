@@ -5,6 +5,7 @@
 
 #include "backends/reference/shapes.h"
 #include "backends/reference/types.h"
+#include "core/float8.h"
 #include "core/half.h"
 #include "graph/infer.h"
 
@@ -34,8 +35,11 @@ Result<Tensor> cast_from(const Call& call, DType to) {
       if (x.dtype() == DType::kF16) return static_cast<double>(half_to_float(in[i]));
       if (x.dtype() == DType::kBF16) return static_cast<double>(bfloat16_to_float(in[i]));
       return static_cast<double>(in[i]);
+    } else if constexpr (std::is_same_v<From, uint8_t>) {
+      if (is_float8(x.dtype())) return static_cast<double>(float8_to_float(in[i], x.dtype()));
+      return static_cast<double>(x.dtype() == DType::kBool ? in[i] != 0 : in[i]);
     } else {
-      return x.dtype() == DType::kBool ? static_cast<From>(in[i] != 0) : in[i];
+      return in[i];
     }
   };
   if (to == DType::kBool) {
@@ -49,6 +53,13 @@ Result<Tensor> cast_from(const Call& call, DType to) {
       const float f = to_float_odd(static_cast<double>(read(i)));
       out[i] = to == DType::kF16 ? float_to_half(f) : float_to_bfloat16(f);
     }
+    return y;
+  }
+  if (is_float8(to)) {
+    const bool saturate = call.node.integer("saturate", 1) != 0;
+    const auto out = y.as_mutable<uint8_t>();
+    for (size_t i = 0; i < in.size(); ++i)
+      out[i] = float_to_float8(to_float_odd(static_cast<double>(read(i))), to, saturate);
     return y;
   }
   return with_number(call, to, [&]<class To>() -> Result<Tensor> {
@@ -68,6 +79,7 @@ Result<Tensor> cast(const Call& call) {
     return call.error("to = {} is not a type that Vitrail has", call.node.integer("to", 0));
   if (to == x.dtype()) return x;
   if (is_half(x.dtype())) return cast_from<uint16_t>(call, to);
+  if (is_float8(x.dtype())) return cast_from<uint8_t>(call, to);
   return with_any(call, x.dtype(), [&]<class From>() { return cast_from<From>(call, to); });
 }
 

@@ -5,6 +5,7 @@
 
 #include "backends/reference/shapes.h"
 #include "core/half.h"
+#include "graph/infer.h"
 
 namespace vitrail {
 namespace reference {
@@ -98,6 +99,18 @@ Result<Tensors> dispatch(const Call& call) {
       return one(flatten(call));
     case Op::Gather:
       return one(gather(call));
+    case Op::GatherElements:
+      return one(gather_elements(call));
+    case Op::GatherND:
+      return one(gather_nd(call));
+    case Op::IsNaN:
+      return one(is_nan(call));
+    case Op::ScatterElements:
+      return one(scatter_elements(call));
+    case Op::ScatterND:
+      return one(scatter_nd(call));
+    case Op::TopK:
+      return top_k(call);
     case Op::Pad:
       return one(pad(call));
     case Op::Range:
@@ -221,9 +234,10 @@ Result<std::vector<Tensor>> evaluate_node(const Node& node, std::span<const Tens
     }
     call.inputs = pointers;
     VTL_ASSIGN(Tensors outputs, dispatch(call));
-    // The first input has the type of the output; DequantizeLinear's scale has.
+    // The first input has the type of the output; DequantizeLinear's scale has, unless it is told another.
     const size_t typed = node.op == Op::DequantizeLinear ? 1 : 0;
-    const DType dtype = typed < inputs.size() && inputs[typed] ? inputs[typed]->dtype() : DType::kUndefined;
+    DType dtype = typed < inputs.size() && inputs[typed] ? inputs[typed]->dtype() : DType::kUndefined;
+    if (typed == 1 && node.integer("output_dtype", 0) != 0) dtype = dtype_from_onnx(node.integer("output_dtype", 0));
     if (is_half(dtype) && !has_trait(node.op, kMovement))
       for (Tensor& t : outputs)
         if (t.dtype() == DType::kF32) t = narrow(t, dtype);

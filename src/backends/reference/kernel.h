@@ -61,6 +61,12 @@ Result<Tensor> transpose(const Call& call);
 Result<Tensor> expand(const Call& call);
 Result<Tensor> tile(const Call& call);
 Result<Tensor> depth_space(const Call& call);
+Result<Tensor> gather_elements(const Call& call);
+Result<Tensor> gather_nd(const Call& call);
+Result<Tensor> is_nan(const Call& call);
+Result<Tensor> scatter_elements(const Call& call);
+Result<Tensor> scatter_nd(const Call& call);
+Result<Tensors> top_k(const Call& call);
 Result<Tensor> pad(const Call& call);
 Result<Tensor> resize(const Call& call);
 

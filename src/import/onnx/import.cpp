@@ -12,6 +12,7 @@
 
 #include "core/error.h"
 #include "core/thread_pool.h"
+#include "graph/infer.h"
 #include "import/onnx/attributes.h"
 #include "import/onnx/functions.h"
 #include "import/onnx/graph_inputs.h"
@@ -19,6 +20,8 @@
 #include "import/onnx/node_order.h"
 #include "import/onnx/normalise.h"
 #include "import/onnx/operators.h"
+#include "import/onnx/quantized_operators.h"
+#include "import/onnx/restate.h"
 #include "import/onnx/tensor_reader.h"
 #include "import/onnx/weights_check.h"
 
@@ -69,7 +72,7 @@ class Importer {
     const onnx::GraphProto& proto = model_->proto.graph();
     for (const NodeProto* node : nodes) {
       for (const auto& name : node->output()) names_.reserve(name);
-      read_.insert(node->input().begin(), node->input().end());
+      visit_inputs(*node, [this](const std::string& name) { read_.insert(name); });
     }
     for (const auto& tensor : proto.initializer()) names_.reserve(tensor.name());
     for (const auto& input : proto.input()) names_.reserve(input.name());
@@ -85,6 +88,7 @@ class Importer {
   }
 
   Status define(const std::string& name, ValueId id) {
+    if (locals_) locals_->push_back(name);
     if (ids_.try_emplace(name, id).second) return {};
     return bad_input("the value '{}' is defined twice", name);
   }
@@ -100,7 +104,8 @@ class Importer {
       const std::string& name = proto.initializer(i).name();
       Weight& weight = weights[static_cast<size_t>(i)];
       if (name.empty()) return bad_input("holds an initializer without a name: export it again");
-      if (!weight.tensor.ok()) return weight.tensor.status().with_context(fmt::format("initializer '{}'", name));
+      if (!weight.tensor.ok())
+        return weight.tensor.status().with_context(fmt::format("initializer '{}'", name));
       if (weight.nonfinite && report_.nonfinite_weights == 0) first_nonfinite = name;
       report_.nonfinite_weights += weight.nonfinite;
       VTL_TRY(define(name, graph_.add_constant(name, std::move(*weight.tensor))));
@@ -117,7 +122,8 @@ class Importer {
   std::vector<Weight> read_weights() {
     const auto& initializers = model_->proto.graph().initializer();
     std::vector<Weight> weights(static_cast<size_t>(initializers.size()));
-    ThreadPool pool(static_cast<int>(std::min<size_t>(weights.size(), static_cast<size_t>(available_cores()))));
+    ThreadPool pool(
+        static_cast<int>(std::min<size_t>(weights.size(), static_cast<size_t>(available_cores()))));
     pool.parallel_for(std::ssize(weights), [&](int64_t i, int) {
       Weight& weight = weights[static_cast<size_t>(i)];
       try {
@@ -147,14 +153,80 @@ class Importer {
     return {};
   }
 
+  // Names inside a branch may occur in other branches as well.
+  std::string value_name(const std::string& name) { return locals_ ? names_.make(name) : name; }
+
+  // One branch of an If takes its place: the conditions that exporters write are about shapes, which are
+  // known.
+  Status add_branch(const NodeProto& proto) {
+    const auto found = proto.input_size() ? ids_.find(proto.input(0)) : ids_.end();
+    if (found == ids_.end()) return bad_input("its condition is made by no layer");
+    infer_so_far();
+    const Value& condition = graph_.value(found->second);
+    std::optional<bool> test;
+    if (condition.constant && condition.constant->count() == 1 && condition.constant->bytes() == 1)
+      test = condition.constant->as<uint8_t>()[0] != 0;
+    else if (condition.integers && condition.integers->size() == 1 && condition.integers->front().is_fixed())
+      test = condition.integers->front().fixed != 0;
+    if (!test)
+      return bad_input(
+          "the condition '{}' of this If depends on the data or on the batch: export the model without the "
+          "branch (fixed sizes, or dynamo=True)",
+          condition.name);
+    const onnx::GraphProto* branch = nullptr;
+    for (const auto& attribute : proto.attribute())
+      if (attribute.name() == (*test ? "then_branch" : "else_branch")) branch = &attribute.g();
+    if (!branch || branch->output_size() != proto.output_size())
+      return bad_input("its branch lacks or has not as many outputs as the layer");
+    std::vector<std::string> locals;
+    std::vector<std::string>* const outside = std::exchange(locals_, &locals);
+    Status status = add_branch_nodes(*branch, proto);
+    locals_ = outside;
+    for (const std::string& name : locals) ids_.erase(name);
+    for (int i = 0; status.ok() && i < proto.output_size(); ++i) {
+      if (proto.output(i).empty()) continue;
+      Value value;
+      value.name = value_name(proto.output(i));
+      const ValueId id = graph_.add_value(std::move(value));
+      graph_.nodes.push_back(
+          {Op::Identity, layer_name(proto), {branch_outputs_[static_cast<size_t>(i)]}, {id}, {}, ""});
+      status = define(proto.output(i), id);
+    }
+    return status;
+  }
+
+  Status add_branch_nodes(const onnx::GraphProto& branch, const NodeProto& proto) {
+    for (const auto& tensor : branch.initializer()) {
+      VTL_ASSIGN(Tensor weight, tensors_.read(tensor));
+      VTL_TRY(define(tensor.name(), graph_.add_constant(value_name(tensor.name()), std::move(weight))));
+    }
+    VTL_ASSIGN(const auto nodes, sorted_nodes(branch));
+    VTL_TRY(check_operators(nodes, model_->proto, graph_.opset));
+    for (const NodeProto* node : nodes) {
+      visit_inputs(*node, [this](const std::string& name) { read_.insert(name); });
+      VTL_TRY(add_node(*node).with_context(fmt::format("layer '{}'", layer_name(*node))));
+    }
+    std::vector<ValueId> outputs;
+    for (const auto& output : branch.output()) {
+      const auto found = ids_.find(output.name());
+      if (found == ids_.end())
+        return bad_input("output '{}' of a branch of '{}' is made by no layer", output.name(),
+                         layer_name(proto));
+      outputs.push_back(found->second);
+    }
+    branch_outputs_ = std::move(outputs);
+    return {};
+  }
+
   Status add_node(const NodeProto& proto) {
-    const Op op = *find_operator(proto);
+    if (is_branch(proto)) return add_branch(proto);
+    const std::optional<Op> op = find_operator(proto);  // none: restated.def has it
     if (op == Op::Constant) {
       if (proto.output_size() != 1) return bad_input("Constant has {} outputs", proto.output_size());
       VTL_ASSIGN(Tensor tensor, read_constant(proto, tensors_));
-      return define(proto.output(0), graph_.add_constant(proto.output(0), std::move(tensor)));
+      return define(proto.output(0), graph_.add_constant(value_name(proto.output(0)), std::move(tensor)));
     }
-    Node node{op, layer_name(proto), {}, {}, {}, ""};
+    Node node{op.value_or(Op::Identity), layer_name(proto), {}, {}, {}, ""};
     for (const auto& name : proto.input()) {
       const auto found = ids_.find(name);
       if (!name.empty() && found == ids_.end()) return bad_input("input '{}' is made by no layer", name);
@@ -165,15 +237,23 @@ class Importer {
       if (!node.attributes.emplace(attribute.name(), std::move(value)).second)
         return bad_input("attribute '{}' is given twice", attribute.name());
     }
-    VTL_TRY(add_outputs(proto, node));
+    VTL_TRY(add_outputs(proto, node, op ? op_info(*op).max_outputs : proto.output_size()));
     while (!node.inputs.empty() && node.inputs.back() == kNoValue) node.inputs.pop_back();
-    return normalise({graph_, names_, graph_.opset, ranks_}, std::move(node), graph_.nodes);
+    const NormaliseContext context{graph_, names_, graph_.opset, ranks_};
+    if (op) return normalise(context, std::move(node), graph_.nodes);
+    Restatement restatement(context, node, [this] { infer_so_far(); });
+    return restate(proto.op_type(), restatement);
+  }
+
+  // Shapes of what has been added; what cannot be inferred stays unknown, and is an error when all is there.
+  void infer_so_far() {
+    for (; inferred_ < graph_.nodes.size(); ++inferred_) (void)infer_node(graph_, graph_.nodes[inferred_]);
   }
 
   // Outputs that inference never needs (Dropout's mask, statistics of normalisations, indices of pooling) are
   // left out when nothing reads them.
-  Status add_outputs(const NodeProto& proto, Node& node) {
-    const auto wanted = static_cast<size_t>(node.op == Op::Dropout ? 1 : op_info(node.op).max_outputs);
+  Status add_outputs(const NodeProto& proto, Node& node, int most) {
+    const auto wanted = static_cast<size_t>(node.op == Op::Dropout ? 1 : most);
     for (const auto& name : proto.output()) {
       const bool extra = node.outputs.size() >= wanted;
       if (extra && (name.empty() || !read_.contains(name))) continue;
@@ -184,7 +264,7 @@ class Importer {
       node.outputs.push_back(kNoValue);
       if (name.empty()) continue;
       Value value;
-      value.name = name;
+      value.name = value_name(name);
       node.outputs.back() = graph_.add_value(std::move(value));
       VTL_TRY(define(name, node.outputs.back()));
     }
@@ -200,12 +280,16 @@ class Importer {
   std::unordered_map<std::string, ValueId> ids_;
   std::unordered_set<std::string> read_;
   std::unordered_map<std::string, int> ranks_;
+  std::vector<std::string>* locals_ = nullptr;  // names defined in the branch that is being added
+  std::vector<ValueId> branch_outputs_;         // of the branch that was added last
+  size_t inferred_ = 0;                         // nodes that infer_so_far() has been at
 };
 
 Result<Graph> import_model(const std::string& path, const ImportOptions& options, ImportReport& report) {
   VTL_ASSIGN(ModelPtr model, read_model(path));
   VTL_ASSIGN(const int64_t opset, read_opset(model->proto));
   VTL_TRY(inline_functions(model->proto, opset));
+  VTL_ASSIGN(report.quantized_operators, restate_quantized(model->proto));
   return Importer(std::move(model), opset, path, options, report).run();
 }
 

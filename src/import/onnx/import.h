@@ -24,13 +24,14 @@ struct ImportOptions {
 struct ImportReport {
   std::vector<std::string> warnings;
   int64_t nonfinite_weights = 0;  // NaN and infinite elements of the initializers
+  int quantized_operators = 0;    // layers restated by import/onnx/quantized_operators.h
 };
 
 // Reads a model. Weights are not copied: constants point into the parsed message or into the memory-mapped
 // external data and keep them alive. Every operator comes out in its newest form whatever the model's opset:
 // axes (Reduce*, Squeeze, Unsqueeze) and split are inputs, Softmax works on one axis, Dropout has one input,
 // Split without sizes has num_outputs, inputs that are empty tensors where ONNX allows none (Resize) are
-// absent. Constant nodes are constants, model-local functions are inlined, layers are sorted and their names
+// absent, quantized operators (QLinearMatMul, …) are floats between DequantizeLinear and QuantizeLinear. Constant nodes are constants, model-local functions are inlined, layers are sorted and their names
 // unique. Only graph inputs and constants have dtype and shape; see infer_shapes(). kBadInput or kIo with the
 // file's name otherwise; kUsage for bad options.
 Result<Graph> import_onnx(const std::string& path, const ImportOptions& options = {},

@@ -15,6 +15,16 @@ std::string layer_name(const onnx::NodeProto& node) {
   return node.output_size() ? node.op_type() + "_" + node.output(0) : node.op_type();
 }
 
+void visit_inputs(const onnx::NodeProto& node, const std::function<void(const std::string&)>& visit) {
+  for (const auto& input : node.input())
+    if (!input.empty()) visit(input);
+  for (const auto& attribute : node.attribute())
+    if (attribute.has_g()) {
+      for (const auto& inner : attribute.g().node()) visit_inputs(inner, visit);
+      for (const auto& output : attribute.g().output()) visit(output.name());
+    }
+}
+
 Result<std::vector<const onnx::NodeProto*>> sorted_nodes(const onnx::GraphProto& graph) {
   const auto count = static_cast<size_t>(graph.node_size());
   auto node = [&](size_t i) -> const onnx::NodeProto& { return graph.node(static_cast<int>(i)); };
@@ -30,11 +40,12 @@ Result<std::vector<const onnx::NodeProto*>> sorted_nodes(const onnx::GraphProto&
   std::vector<std::vector<size_t>> readers(count);
   std::vector<size_t> missing(count);
   for (size_t i = 0; i < count; ++i)
-    for (const auto& input : node(i).input())
-      if (const auto it = makers.find(input); !input.empty() && it != makers.end()) {
-        readers[it->second].push_back(i);
-        ++missing[i];
-      }
+    visit_inputs(node(i), [&](const std::string& input) {
+      const auto it = makers.find(input);
+      if (it == makers.end()) return;
+      readers[it->second].push_back(i);
+      ++missing[i];
+    });
   std::priority_queue<size_t, std::vector<size_t>, std::greater<>> ready;
   for (size_t i = 0; i < count; ++i)
     if (missing[i] == 0) ready.push(i);

@@ -10,6 +10,7 @@
 #include "import/onnx/attributes.h"
 #include "import/onnx/model_file.h"
 #include "import/onnx/node_order.h"
+#include "import/onnx/restate.h"
 
 namespace vitrail::onnx_import {
 namespace {
@@ -31,6 +32,10 @@ int64_t domain_version(const onnx::ModelProto& model, const std::string& domain,
 
 }  // namespace
 
+bool is_branch(const onnx::NodeProto& node) {
+  return is_default_domain(node.domain()) && node.op_type() == "If";
+}
+
 std::optional<Op> find_operator(const onnx::NodeProto& node) {
   if (!is_default_domain(node.domain())) return std::nullopt;
   const std::optional<Op> op = op_from_name(node.op_type());
@@ -43,7 +48,9 @@ Status check_operators(std::span<const onnx::NodeProto* const> nodes, const onnx
                        int64_t opset) {
   std::map<std::pair<std::string, std::string>, Unknown> unknown;  // by domain and operator
   for (const onnx::NodeProto* node : nodes) {
-    if (find_operator(*node) && !has_graph(*node)) continue;
+    const bool known =
+        find_operator(*node) || (is_default_domain(node->domain()) && is_restated(node->op_type()));
+    if ((known && !has_graph(*node)) || is_branch(*node)) continue;
     const std::string domain = is_default_domain(node->domain()) ? "ai.onnx" : node->domain();
     Unknown& row = unknown[{domain, node->op_type()}];
     if (row.count++ == 0) row.first_layer = layer_name(*node);
@@ -64,8 +71,8 @@ Status check_operators(std::span<const onnx::NodeProto* const> nodes, const onnx
   }
   if (control_flow)
     message +=
-        "\nLayers that hold graphs (If, Loop, Scan) are not supported: export with fixed sizes, or fold the "
-        "conditions away with onnxsim or torch.onnx.export(…, do_constant_folding=True).";
+        "\nLayers that hold graphs (Loop, Scan) are not supported: export with fixed sizes, or fold them "
+        "away with onnxsim or torch.onnx.export(…, do_constant_folding=True).";
   if (from_onnxruntime)
     message +=
         "\nThe com.microsoft operators come from ONNX Runtime's optimizer: give the model from before it "

@@ -34,9 +34,9 @@ constexpr TypeRow kTypes[] = {
     {14, "complex64", DType::kUndefined},
     {15, "complex128", DType::kUndefined},
     {16, "bfloat16", DType::kBF16},
-    {17, "float8e4m3fn", DType::kUndefined},
+    {17, "float8e4m3fn", DType::kF8E4M3},
     {18, "float8e4m3fnuz", DType::kUndefined},
-    {19, "float8e5m2", DType::kUndefined},
+    {19, "float8e5m2", DType::kF8E5M2},
     {20, "float8e5m2fnuz", DType::kUndefined},
     {21, "uint4", DType::kUndefined},
     {22, "int4", DType::kUndefined},
@@ -47,6 +47,13 @@ constexpr TypeRow kTypes[] = {
 const TypeRow* find_type(int32_t type) {
   const auto* row = std::ranges::find(kTypes, type, &TypeRow::onnx);
   return row == std::end(kTypes) ? nullptr : row;
+}
+
+// Whether an element takes less than a byte.
+bool holds_few_bits(int32_t type) {
+  const TypeRow* row = find_type(type);
+  const std::string_view name = row ? row->name : "";
+  return name.ends_with("int4") || name.starts_with("float4");
 }
 
 // The extents, once it is certain that the tensor's bytes can be counted in an int64.
@@ -128,6 +135,8 @@ Result<Tensor> from_fields(DType dtype, const Shape& shape, const onnx::TensorPr
       return narrowed<int8_t>(dtype, shape, proto.int32_data());
     case DType::kU8:
     case DType::kBool:
+    case DType::kF8E4M3:
+    case DType::kF8E5M2:
       return narrowed<uint8_t>(dtype, shape, proto.int32_data());
     case DType::kUndefined:
       break;
@@ -142,6 +151,12 @@ DType dtype_from_onnx(int32_t type) {
   return row ? row->dtype : DType::kUndefined;
 }
 
+int32_t dtype_to_onnx(DType dtype) {
+  if (dtype == DType::kUndefined) return 0;
+  const auto* row = std::ranges::find(kTypes, dtype, &TypeRow::dtype);
+  return row == std::end(kTypes) ? 0 : row->onnx;
+}
+
 std::string onnx_type_name(int32_t type) {
   const TypeRow* row = find_type(type);
   return row ? std::string(row->name) : fmt::format("data type {}", type);
@@ -150,9 +165,10 @@ std::string onnx_type_name(int32_t type) {
 Result<Tensor> TensorReader::read(const onnx::TensorProto& proto) {
   const DType dtype = dtype_from_onnx(proto.data_type());
   if (dtype == DType::kUndefined)
-    return bad_input(
-        "its element type is {}, which Vitrail does not have: export the model in float32 or float16",
-        onnx_type_name(proto.data_type()));
+    return bad_input("its element type is {}, which Vitrail does not have: {}", onnx_type_name(proto.data_type()),
+                     holds_few_bits(proto.data_type())
+                         ? "quantize the weights to 8 bits instead (int8, or float8e4m3fn)"
+                         : "export the model in float32 or float16");
   if (proto.has_segment())
     return bad_input("it is stored in segments, which nothing writes: export the model again");
   VTL_ASSIGN(const Shape shape, read_shape(proto, dtype_size(dtype)));

@@ -12,6 +12,7 @@ namespace vitrail::onnx_import {
 
 // The element type with this number in TensorProto.DataType; kUndefined for those that Vitrail does not have.
 DType dtype_from_onnx(int32_t type);
+int32_t dtype_to_onnx(DType dtype);  // 0 (undefined) for kUndefined
 std::string onnx_type_name(int32_t type);  // "float16", "string", "data type 99"
 
 // Makes tensors of TensorProtos of one model. Data is shared with the message or the mapped file, not copied,

@@ -7,9 +7,6 @@ constexpr int kDotVectors = 2;
 struct Words {
   __m256i v;
 };
-struct Halves {
-  Words even, odd;
-};
 
 inline Words broadcast_quad(const uint8_t* p) {
   int32_t quad;
@@ -19,7 +16,6 @@ inline Words broadcast_quad(const uint8_t* p) {
 inline Words load_words(const uint8_t* p) {
   return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
 }
-inline Words low_bytes(Words x) { return {_mm256_and_si256(x.v, _mm256_set1_epi16(255))}; }
 template <int kBits>
 inline Words shift_left_words(Words x) {
   return {_mm256_slli_epi16(x.v, kBits)};
@@ -28,8 +24,10 @@ template <int kBits>
 inline Words shift_right_signed(Words x) {
   return {_mm256_srai_epi16(x.v, kBits)};
 }
-template <int kBits>
-inline Words shift_right_unsigned(Words x) {
-  return {_mm256_srli_epi16(x.v, kBits)};
+// Ends an expression: else the compiler sums the products of several steps in another order, for which the
+// registers do not suffice.
+inline IVec settle(IVec a) {
+  __asm__("" : "+x"(a.v));
+  return a;
 }
 inline IVec multiply_pairs(Words a, Words b) { return {_mm256_madd_epi16(a.v, b.v)}; }

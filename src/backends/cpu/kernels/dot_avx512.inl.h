@@ -7,9 +7,6 @@ constexpr int kDotVectors = 2;
 struct Words {
   __m512i v;
 };
-struct Halves {
-  Words even, odd;
-};
 
 inline Words broadcast_quad(const uint8_t* p) {
   int32_t quad;
@@ -17,7 +14,6 @@ inline Words broadcast_quad(const uint8_t* p) {
   return {_mm512_set1_epi32(quad)};
 }
 inline Words load_words(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
-inline Words low_bytes(Words x) { return {_mm512_and_si512(x.v, _mm512_set1_epi16(255))}; }
 template <int kBits>
 inline Words shift_left_words(Words x) {
   return {_mm512_slli_epi16(x.v, kBits)};
@@ -26,8 +22,8 @@ template <int kBits>
 inline Words shift_right_signed(Words x) {
   return {_mm512_srai_epi16(x.v, kBits)};
 }
-template <int kBits>
-inline Words shift_right_unsigned(Words x) {
-  return {_mm512_srli_epi16(x.v, kBits)};
+inline IVec settle(IVec a) {
+  __asm__("" : "+v"(a.v));
+  return a;
 }
 inline IVec multiply_pairs(Words a, Words b) { return {_mm512_madd_epi16(a.v, b.v)}; }

@@ -6,7 +6,8 @@
 constexpr int kDotRows = 14;
 constexpr int kDotVectors = 2;
 
-template <bool kSignedOne>
+constexpr int64_t kPackedQuad = 4;
+
 struct Dot {
   using A = __m512i;
   using B = __m512i;
@@ -16,9 +17,5 @@ struct Dot {
     return _mm512_set1_epi32(quad);
   }
   static B lanes(const uint8_t* p) { return _mm512_loadu_si512(p); }
-  static IVec add(IVec sum, A a, B b) {
-    return {kSignedOne ? _mm512_dpbusd_epi32(sum.v, b, a) : _mm512_dpbusd_epi32(sum.v, a, b)};
-  }
+  static IVec add(IVec sum, A a, B b) { return {_mm512_dpbusd_epi32(sum.v, a, b)}; }
 };
-using UnsignedBySigned = Dot<false>;
-using SignedByUnsigned = Dot<true>;

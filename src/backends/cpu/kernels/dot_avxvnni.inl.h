@@ -4,7 +4,8 @@
 constexpr int kDotRows = 6;  // 6 x 2 sums + 2 vectors + 1 quad of 16 registers
 constexpr int kDotVectors = 2;
 
-template <bool kSignedOne>
+constexpr int64_t kPackedQuad = 4;
+
 struct Dot {
   using A = __m256i;
   using B = __m256i;
@@ -14,9 +15,5 @@ struct Dot {
     return _mm256_set1_epi32(quad);
   }
   static B lanes(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
-  static IVec add(IVec sum, A a, B b) {
-    return {kSignedOne ? _mm256_dpbusd_avx_epi32(sum.v, b, a) : _mm256_dpbusd_avx_epi32(sum.v, a, b)};
-  }
+  static IVec add(IVec sum, A a, B b) { return {_mm256_dpbusd_avx_epi32(sum.v, a, b)}; }
 };
-using UnsignedBySigned = Dot<false>;
-using SignedByUnsigned = Dot<true>;

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// Dot products of quads of bytes: lane i of the sums grows by the product of one quad, the same for all
-// lanes, and the quad of lane i. One side is unsigned, the other signed, as in VNNI and AMX. dot_*.inl.h are
-// twins; all give the same integers.
+// Dot products of quads of bytes: lane i of the sums grows by the product of one quad of unsigned bytes, the
+// same for all lanes, and the quad of signed bytes of lane i, as in VNNI and AMX. dot_*.inl.h are twins; all
+// give the same integers.
 
 constexpr int kDotRows = 4;
 constexpr int kDotVectors = 4;
 
-template <class One, class Lanes>
+constexpr int64_t kPackedQuad = 4;  // bytes of a quad of A as one() reads it
+
 struct Dot {
   struct A {
-    One v[4];
+    uint8_t v[4];
   };
   struct B {
-    Lanes v[4];
+    int8_t v[4];
   };
   static A one(const uint8_t* p) {
     A a;
@@ -29,5 +30,3 @@ struct Dot {
     return sum;
   }
 };
-using UnsignedBySigned = Dot<uint8_t, int8_t>;  // of the one quad by the lanes'
-using SignedByUnsigned = Dot<int8_t, uint8_t>;

@@ -3,45 +3,31 @@
 // panels [quads][16][4], A in blocks of at most kDotRows rows [quads][rows][4]. Sums start at what the zero
 // point asks for, so it costs nothing, and leave through a tile in L1.
 
-constexpr int64_t kQuad = 4;
-constexpr int64_t kPanelQuad = kPanel * kQuad;  // bytes of one quad of a panel
-constexpr int64_t kDotStrip = kDotVectors * kWidth > kPanel ? kDotVectors* kWidth : kPanel;
+constexpr int64_t kBlockRows = kDotRows;
+constexpr int64_t kBlockStep = kQuad;
+constexpr bool kReadsRows = false;
+constexpr int64_t kBlockChunk = kChunkBytes;
+constexpr int64_t kExpansion = kPackedQuad / kQuad;
+constexpr int64_t kBlockStrip = kDotVectors * kWidth > kPanel ? kDotVectors* kWidth : kPanel;
 
-// a[rows][bytes] with stride lda, each byte exclusive or `flip`, to out[quads][step][4]; bytes past the end
-// of a row become 0.
-inline void pack_quads(const uint8_t* a, int64_t lda, int64_t rows, int64_t bytes, uint8_t flip, int64_t step,
+// A quad as Dot::one reads it.
+inline void store_quad(uint8_t* out, uint32_t quad) {
+  constexpr uint32_t kLow = 0x00ff00ff;
+  const uint32_t words[] = {quad & kLow, quad >> 8 & kLow};
+  std::memcpy(out, kPackedQuad == kQuad ? &quad : words, kPackedQuad);
+}
+
+// To [quads][rows][kPackedQuad].
+inline void pack_block(const uint8_t* a, int64_t lda, int64_t rows, int64_t bytes, uint8_t flip,
                        uint8_t* out) {
-  const uint32_t flips = flip * 0x01010101u;
-  const int64_t whole = bytes / kQuad;
-  const auto move = [&](int64_t r, int64_t q, int64_t n) {
-    uint32_t quad = 0;
-    std::memcpy(&quad, a + r * lda + q * kQuad, static_cast<size_t>(n));
-    quad ^= flips;
-    std::memcpy(out + (q * step + r) * kQuad, &quad, kQuad);
-  };
-  int64_t q0 = 0;
-  if constexpr (kWidth > 1) {
-    const IVec mask = broadcast_int(static_cast<int32_t>(flips));
-    for (; q0 + kWidth <= whole; q0 += kWidth) {
-      for (int64_t r0 = 0; r0 < rows; r0 += kWidth) {
-        const int64_t n = rows - r0 < kWidth ? rows - r0 : kWidth;
-        Vec t[kWidth];
-        for (int64_t i = 0; i < kWidth; ++i) {
-          t[i] = i < n
-                     ? flip_bits(load(reinterpret_cast<const float*>(a + (r0 + i) * lda + q0 * kQuad)), mask)
-                     : broadcast(0.0f);
-        }
-        transpose(t);
-        for (int64_t i = 0; i < kWidth; ++i)
-          store_first(reinterpret_cast<float*>(out + ((q0 + i) * step + r0) * kQuad), t[i], n);
-      }
-    }
-  }
-  for (; q0 < whole; ++q0) {
-    for (int64_t r = 0; r < rows; ++r) move(r, q0, kQuad);
-  }
-  if (whole * kQuad < bytes) {
-    for (int64_t r = 0; r < rows; ++r) move(r, whole, bytes - whole * kQuad);
+  // Wider quads are made front to back of narrow ones at the end, which are read before they are overwritten.
+  const int64_t count = rows * ceil_div(bytes, kQuad);
+  uint8_t* quads = out + count * (kPackedQuad - kQuad);
+  pack_quads(a, lda, rows, bytes, flip, rows, quads);
+  for (int64_t i = 0; kPackedQuad != kQuad && i < count; ++i) {
+    uint32_t quad;
+    std::memcpy(&quad, quads + i * kQuad, kQuad);
+    store_quad(out + i * kPackedQuad, quad);
   }
 }
 
@@ -71,7 +57,7 @@ void dot_tile(int64_t quads, const uint8_t* a, int64_t a_step, const uint8_t* b,
     }
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      const typename D::A x = D::one(aq + r * kQuad);
+      const typename D::A x = D::one(aq + r * kPackedQuad);
 #pragma GCC unroll 4
       for (int c = 0; c < kCols; ++c) sum[r][c] = D::add(sum[r][c], x, column[c]);
     }
@@ -102,65 +88,41 @@ constexpr DotFunction dot_of_rows(int64_t rows, std::integer_sequence<int, kRows
   return kFunctions[rows - 1];
 }
 
-// A block of rows times one strip, of which `cols` columns are wanted; tile[rows][kDotStrip]. b_panel is the
-// bytes of a panel, a_step those of a quad of the block.
+// A block of rows times one strip, of which `cols` columns are wanted; a row of the tile is tile_row apart.
+// b_panel is the bytes of a panel, a_step those of a quad of the block.
 template <class D>
 inline void dot_block(int64_t rows, int64_t cols, int64_t quads, const uint8_t* a, int64_t a_step,
                       const uint8_t* b, int64_t b_panel, const int32_t* start, int32_t* tile,
-                      BytesAhead ahead) {
+                      int64_t tile_row, BytesAhead ahead) {
   constexpr int64_t kTile = kDotVectors * kWidth;
   constexpr int kNarrow = kTile > kPanel ? static_cast<int>(kPanel / kWidth) : kDotVectors;
   constexpr auto kAll = std::make_integer_sequence<int, kDotRows>();
   if (kTile > kPanel && cols <= kPanel) {
-    return dot_of_rows<D, kNarrow>(rows, kAll)(quads, a, a_step, b, b_panel, start, tile, kDotStrip, ahead);
+    return dot_of_rows<D, kNarrow>(rows, kAll)(quads, a, a_step, b, b_panel, start, tile, tile_row, ahead);
   }
-  for (int64_t c = 0; c < kDotStrip; c += kTile) {
+  for (int64_t c = 0; c < kBlockStrip; c += kTile) {
     dot_of_rows<D, kDotVectors>(rows, kAll)(quads, a, a_step, b + c * kQuad, b_panel,
-                                            start ? start + c : start, tile + c, kDotStrip, ahead);
+                                            start ? start + c : start, tile + c, tile_row, ahead);
   }
 }
 
-struct FinishSums {
-  const int32_t* tile;
-  int64_t rows;
-  const IntegerStripArgs& s;
-  int64_t first;  // row of the strip
-
-  template <Activation kF>
-  void run() const {
-    const ByteScaler scaler(s.bytes);
-    for (int64_t c = 0; c < s.cols; c += kWidth) {
-      const int64_t n = s.cols - c < kWidth ? s.cols - c : kWidth;
-      const Vec scale = load_first(s.scale + c, n);
-      const Vec bias = s.bias ? load_first(s.bias + c, n) : broadcast(0.0f);
-      for (int64_t r = 0; r < rows; ++r) {
-        const Vec sum = to_floats(load_ints(tile + r * kDotStrip + c));
-        Vec y = activate<kF>(fma(sum, scale, bias));
-        if (s.residual) y = y + load_first(s.residual + (first + r) * s.ldr + c, n);
-        if (s.q) {
-          store_bytes(s.q + (first + r) * s.ldc + c, scaler(y), s.bytes.flip, n);
-        } else {
-          store_first(s.c + (first + r) * s.ldc + c, y, n);
-        }
-      }
+// Products of one block of rows (pack_block) at a time. sums[rows][16 * panels], rows `row` ints apart, begin
+// at `start`; depth is K in whole kBlockStep, a panel b_panel bytes.
+class BlockProduct {
+ public:
+  void operator()(int64_t rows, int64_t panels, int64_t depth, const uint8_t* a, const uint8_t* b,
+                  int64_t b_panel, const int32_t* start, int32_t* sums, int64_t row) const {
+    for (int64_t c = 0; c < panels * kPanel; c += kBlockStrip) {
+      const uint8_t* strip = b + c / kPanel * b_panel;
+      dot_block<Dot>(rows, panels * kPanel - c, depth / kQuad, a, rows * kPackedQuad, strip, b_panel,
+                     start + c, sums + c, row, {strip, strip});
     }
   }
 };
 
-// Fetches where a tile will be written (and the residual) while it is computed: the rows are too far apart
-// for the hardware to foresee.
-inline void fetch_output(const IntegerStripArgs& s, int64_t first, int64_t rows) {
-  for (int64_t r = first; r < first + rows; ++r) {
-    if (s.q) __builtin_prefetch(s.q + r * s.ldc, 1, 3);
-    for (int64_t c = 0; !s.q && c < s.cols; c += kPanel) __builtin_prefetch(s.c + r * s.ldc + c, 1, 3);
-    for (int64_t c = 0; s.residual && c < s.cols; c += kPanel)
-      __builtin_prefetch(s.residual + r * s.ldr + c, 0, 3);
-  }
-}
-
 inline void gemm_u8s8_strip(const IntegerStripArgs& s) {
-  alignas(64) int32_t tile[kDotRows * kDotStrip];
-  const Blocks blocks(s.rows, kDotRows);
+  alignas(64) int32_t tile[kBlockRows * kBlockStrip];
+  const Blocks blocks(s.rows, kBlockRows);
   const int64_t quota = round_up(ceil_div(s.next_bytes, blocks.count ? blocks.count : 1), 64);
   const uint8_t* next = s.next;
   for (int64_t i = 0; i < blocks.count; ++i) {
@@ -168,9 +130,9 @@ inline void gemm_u8s8_strip(const IntegerStripArgs& s) {
     const int64_t first = blocks.start(i);
     fetch_output(s, first, rows);
     const BytesAhead ahead = next ? BytesAhead{next, next + quota} : BytesAhead{s.b, s.b};
-    dot_block<UnsignedBySigned>(rows, s.cols, s.quads, s.a + first * s.quads * kQuad, rows * kQuad, s.b,
-                                s.b_panel, s.start, tile, ahead);
+    dot_block<Dot>(rows, s.cols, s.depth / kQuad, s.a + first * s.depth * kExpansion, rows * kPackedQuad, s.b,
+                   s.b_panel, s.start, tile, kBlockStrip, ahead);
     if (next) next += quota;
-    with_activation(s.activation, FinishSums{tile, rows, s, first});
+    with_activation(s.activation, FinishSums{tile, kBlockStrip, rows, s, first});
   }
 }

@@ -10,20 +10,20 @@ namespace vitrail::cpu {
 namespace {
 
 constexpr int64_t kQuad = 4;
-// Packed A of a chunk: beside two strips of B at k = 3072 it fits in 1 MiB of L2, and so do the 197 tokens of
-// a ViT-B's MLP.
-constexpr int64_t kChunkBytes = 640 << 10;
 // Strips for each thread between two barriers: enough to even out threads that are disturbed.
 constexpr int64_t kStripsPerThread = 8;
 
 struct Plan {
-  int64_t quads, strips;
+  int64_t depth, strips;
+  int64_t row_bytes;    // of packed A
   Blocks chunks;        // of rows
   int64_t chunks_live;  // packed at a time
-  Plan(int64_t m, int64_t n, int64_t k, int64_t strip, int threads)
-      : quads(ceil_div(k, kQuad)),
+  Plan(int64_t m, int64_t n, int64_t k, int64_t step, int64_t expansion, int64_t chunk, int64_t strip,
+       int threads)
+      : depth(round_up(k, step)),
         strips(ceil_div(n, strip)),
-        chunks(m, std::max<int64_t>(1, kChunkBytes / std::max<int64_t>(1, quads * kQuad))),
+        row_bytes(depth * expansion),
+        chunks(m, std::max<int64_t>(1, chunk / std::max<int64_t>(1, row_bytes))),
         chunks_live(
             std::min(chunks.count, ceil_div(kStripsPerThread * threads, std::max<int64_t>(strips, 1)))) {}
   int64_t rows_live() const { return std::min(chunks_live * (chunks.base + 1), chunks.start(chunks.count)); }
@@ -55,16 +55,27 @@ void column_starts(const int8_t* w, int64_t k, int64_t n, int32_t zero, int32_t*
 }
 
 size_t integer_gemm_scratch_bytes(int64_t m, int64_t n, int64_t k, int threads) {
-  // Wide strips are fewer, hence the most chunks at a time.
-  const Plan plan(m, n, k, kWidestStrip, threads);
-  return static_cast<size_t>(round_up(plan.rows_live() * plan.quads * kQuad, 64));
+  // Wide strips are fewer, hence the most chunks at a time; deep steps make the longest rows, but may also
+  // cut the chunks smaller.
+  int64_t most = 0;
+  struct Kind {
+    int64_t step, expansion, chunk;
+  };
+  for (const Kind& kind : {Kind{kQuad, 1, kChunkBytes}, Kind{kQuad, kMostExpansion, kChunkBytes},
+                           Kind{kDepthStep, 1, kTileChunkBytes}}) {
+    const Plan plan(m, n, k, kind.step, kind.expansion, kind.chunk, kWidestStrip, threads);
+    most = std::max(most, plan.rows_live() * plan.row_bytes);
+  }
+  return static_cast<size_t>(round_up(most, 64));
 }
 
 void integer_gemm(const Kernels& kernels, ThreadPool& pool, const IntegerGemmArgs& args, uint8_t* scratch) {
   const IntegerKernels& integers = kernels.integers;
-  const Plan plan(args.m, args.n, args.k, integers.strip, pool.threads());
+  const Plan plan(args.m, args.n, args.k, integers.step, integers.expansion, integers.chunk, integers.strip,
+                  pool.threads());
   const Blocks& chunks = plan.chunks;
-  const int64_t row_bytes = plan.quads * kQuad;
+  // Tiles are loaded from rows as they lie, unless these end inside of a step or are of the other sign.
+  const bool in_place = integers.reads_rows && args.a_flip == 0 && args.k == plan.depth;
   const int64_t column_bytes = padded_depth(args.k);
 
   for (int64_t first = 0; first < chunks.count; first += plan.chunks_live) {
@@ -72,24 +83,26 @@ void integer_gemm(const Kernels& kernels, ThreadPool& pool, const IntegerGemmArg
     const int64_t top = chunks.start(first);
     // One task packs one block of one chunk; a chunk has at most as many blocks as its largest.
     const int64_t blocks = ceil_div(chunks.base + 1, integers.block);
-    pool.parallel_for(live * blocks, [&](int64_t task, int) {
+    const auto pack = [&](int64_t task, int) {
       const int64_t chunk = first + task / blocks;
       const Blocks cut(chunks.size(chunk), integers.block);
       const int64_t i = task % blocks;
       if (i >= cut.count) return;
       const int64_t row = chunks.start(chunk) + cut.start(i);
-      integers.pack_quads(args.a + row * args.lda, args.lda, cut.size(i), args.k, args.a_flip, cut.size(i),
-                          scratch + (row - top) * row_bytes);
-    });
+      integers.pack(args.a + row * args.lda, args.lda, cut.size(i), args.k, args.a_flip,
+                    scratch + (row - top) * plan.row_bytes);
+    };
+    if (!in_place) pool.parallel_for(live * blocks, pack);
     pool.parallel_for(live * plan.strips, [&](int64_t task, int) {
       const int64_t row = chunks.start(first + task / plan.strips);
       const int64_t strip = task % plan.strips;
       const int64_t col = strip * integers.strip;
       const auto* b = reinterpret_cast<const uint8_t*>(args.b_packed);
       IntegerStripArgs s{};
-      s.a = scratch + (row - top) * row_bytes;
+      s.a = in_place ? args.a + row * args.lda : scratch + (row - top) * plan.row_bytes;
+      s.lda = in_place ? args.lda : 0;
       s.rows = chunks.size(first + task / plan.strips);
-      s.quads = plan.quads;
+      s.depth = plan.depth;
       s.b = b + col * column_bytes;
       s.b_panel = kPanel * column_bytes;
       s.cols = std::min(integers.strip, args.n - col);

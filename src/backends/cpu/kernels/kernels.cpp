@@ -20,8 +20,10 @@ Kernels with_integers(Kernels kernels, Isa isa, const IntegerKernels& integers) 
 
 const Kernels& kernels_for(Isa isa) {
 #if defined(__x86_64__)
+  static const Kernels avx512_amx = with_integers(avx512::kKernels, Isa::kAvx512Amx, avx512amx::kIntegers);
   static const Kernels avx512_vnni = with_integers(avx512::kKernels, Isa::kAvx512Vnni, avx512vnni::kIntegers);
   static const Kernels avx_vnni = with_integers(avx2::kKernels, Isa::kAvxVnni, avxvnni::kIntegers);
+  if (isa == Isa::kAvx512Amx) return avx512_amx;
   if (isa == Isa::kAvx512Vnni) return avx512_vnni;
   if (isa == Isa::kAvxVnni) return avx_vnni;
   if (isa == Isa::kAvx512) return avx512::kKernels;

@@ -151,6 +151,27 @@ struct AttentionArgs {
 size_t attention_scratch_floats(const AttentionArgs& args, int threads);
 void attention(const Kernels& kernels, ThreadPool& pool, const AttentionArgs& args, float* scratch);
 
+// The same of bytes: out = (P - zero) (v - v_zero) * out_scale, where the bytes P are softmax((q - q_zero)
+// k^T * scale) at `weights`. q, k and v are uint8 (k's zero point moves all scores of a query alike, so it is
+// not asked for), all sums exact; strides count bytes.
+struct ByteAttentionArgs {
+  const uint8_t *q, *k, *v;
+  int64_t q_row, k_row, v_row;
+  int64_t q_batch, k_batch, v_batch;
+  int32_t q_zero, v_zero;
+  float scale;
+  ByteScale weights;
+  float out_scale;
+  float* out = nullptr;  // or, as bytes:
+  uint8_t* out_bytes = nullptr;
+  ByteScale bytes;
+  int64_t out_row, out_batch;
+  int64_t batch, heads, sq, sk, d, dv;
+};
+size_t byte_attention_scratch_bytes(const ByteAttentionArgs& args, int threads);
+void byte_attention(const Kernels& kernels, ThreadPool& pool, const ByteAttentionArgs& args,
+                    uint8_t* scratch);
+
 // --- Rows
 // --------------------------------------------------------------------------------------------------------
 

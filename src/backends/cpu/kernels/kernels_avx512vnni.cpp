@@ -32,7 +32,11 @@ namespace {
 #include "backends/cpu/kernels/quantize.inl.h"
 #include "backends/cpu/kernels/math_f32.inl.h"
 #include "backends/cpu/kernels/dot_avx512vnni.inl.h"
+#include "backends/cpu/kernels/pack_bytes.inl.h"
+#include "backends/cpu/kernels/gelu_bytes_avx512.inl.h"
+#include "backends/cpu/kernels/finish_sums.inl.h"
 #include "backends/cpu/kernels/gemm_u8s8.inl.h"
+#include "backends/cpu/kernels/attention_u8s8.inl.h"
 #include "backends/cpu/kernels/table_int.inl.h"
 // clang-format on
 }  // namespace

@@ -18,7 +18,11 @@ namespace {
 #include "backends/cpu/kernels/rows_f32.inl.h"
 #include "backends/cpu/kernels/conv_f32.inl.h"
 #include "backends/cpu/kernels/dot_scalar.inl.h"
+#include "backends/cpu/kernels/pack_bytes.inl.h"
+#include "backends/cpu/kernels/gelu_bytes.inl.h"
+#include "backends/cpu/kernels/finish_sums.inl.h"
 #include "backends/cpu/kernels/gemm_u8s8.inl.h"
+#include "backends/cpu/kernels/attention_u8s8.inl.h"
 #include "backends/cpu/kernels/table_int.inl.h"
 #include "backends/cpu/kernels/table.inl.h"
 // clang-format on

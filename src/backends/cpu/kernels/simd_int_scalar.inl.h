@@ -10,6 +10,8 @@ inline IVec load_ints(const int32_t* p) { return {*p}; }
 inline void store_ints(int32_t* p, IVec a) { *p = a.v; }
 inline IVec broadcast_int(int32_t x) { return {x}; }
 inline IVec operator+(IVec a, IVec b) { return {a.v + b.v}; }
+inline IVec operator*(IVec a, IVec b) { return {a.v * b.v}; }
+inline int32_t sum_lanes(IVec a) { return a.v; }
 inline IVec operator|(IVec a, IVec b) { return {a.v | b.v}; }
 template <int kBits>
 inline IVec shift_left(IVec a) {
@@ -25,3 +27,11 @@ inline Vec flip_bits(Vec a, IVec mask) {
 inline void store_bytes(uint8_t* p, IVec a, uint8_t flip, int64_t n) {
   if (n > 0) *p = static_cast<uint8_t>(a.v) ^ flip;
 }
+// out[16][4] is rows[4][16] transposed, each byte exclusive or `flip`.
+inline void interleave(const uint8_t* const (&rows)[4], uint8_t flip, uint8_t* out) {
+  for (int c = 0; c < 16; ++c) {
+    for (int r = 0; r < 4; ++r) *out++ = rows[r][c] ^ flip;
+  }
+}
+// The first n lanes of a, the others of b.
+inline Vec keep_first(Vec a, int64_t n, Vec b) { return n > 0 ? a : b; }

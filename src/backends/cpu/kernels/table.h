@@ -55,10 +55,11 @@ struct TapArgs {
 // As StripArgs, for bytes: y = f(sum * scale + bias) + residual, where the sum starts at `start`. y is floats
 // (c) or bytes (q).
 struct IntegerStripArgs {
-  const uint8_t* a;  // blocks of rows, [quads][rows of the block][4] each
-  int64_t rows, quads;
-  const uint8_t* b;  // panels [quads][16][4] of int8
-  int64_t b_panel;   // bytes from one to the next, for K is padded
+  const uint8_t* a;     // blocks of rows, each as IntegerKernels::pack lays it out
+  int64_t lda;          // or, where it is not 0, rows as they are, this far apart
+  int64_t rows, depth;  // K, padded to whole IntegerKernels::step
+  const uint8_t* b;     // panels [K/4][16][4] of int8
+  int64_t b_panel;      // bytes from one to the next, for K is padded
   int64_t cols;
   const int32_t* start;
   const float* scale;
@@ -76,13 +77,35 @@ struct IntegerStripArgs {
 
 // What VNNI and AMX make faster; apart, since they stand beside the floats of AVX2 or AVX-512.
 struct IntegerKernels {
-  int64_t block;  // most rows of a block of A
-  int64_t strip;  // columns of a strip of B, a multiple of kPanel
-  // a[rows][bytes] with stride lda to out[ceil(bytes/4)][step][4], bytes exclusive or `flip`.
-  void (*pack_quads)(const uint8_t* a, int64_t lda, int64_t rows, int64_t bytes, uint8_t flip, int64_t step,
-                     uint8_t* out);
+  int64_t block;      // most rows of a block of A
+  int64_t strip;      // columns of a strip of B, a multiple of kPanel
+  int64_t step;       // bytes of K that are multiplied at a time: 4, or 64 in tiles
+  int64_t expansion;  // bytes of packed A for each of A
+  int64_t chunk;      // bytes of A that stay in L2 beside two strips of B
+  bool reads_rows;    // gemm_strip takes rows as they lie, of whole steps
+  // a[rows][bytes] with stride lda to out[ceil(bytes/step)][rows][step * expansion], bytes exclusive or
+  // `flip`, zeros past the end of a row.
+  void (*pack)(const uint8_t* a, int64_t lda, int64_t rows, int64_t bytes, uint8_t flip, uint8_t* out);
   void (*gemm_strip)(const IntegerStripArgs& args);
+  // Queries [first, last) of one batch entry and head.
+  void (*attention_head)(const ByteAttentionArgs& args, int64_t b, int64_t h, int64_t first, int64_t last,
+                         uint8_t* scratch);
 };
+
+// Where byte_attention_head keeps what it works on; a block is of at most kMostBlockRows queries.
+constexpr int64_t kMostBlockRows = 32;
+constexpr int64_t kMostExpansion = 2;
+struct ByteAttentionScratch {
+  int64_t key_columns, value_columns;  // whole panels
+  int64_t key_depth, value_depth;      // d and sk in whole kDepthStep
+  int64_t keys, values, key_starts, value_starts, scores, row, weights, packed, sums, bytes;  // offsets
+  explicit ByteAttentionScratch(const ByteAttentionArgs& args);
+};
+
+// Beside two strips of B at k = 3072 it fits in 1 MiB of L2, and so do the 197 tokens of a ViT-B's MLP.
+constexpr int64_t kChunkBytes = 640 << 10;
+// Of the 2 MiB that processors with tiles have: they wait for weights, which all rows of a chunk share.
+constexpr int64_t kTileChunkBytes = 1280 << 10;
 
 struct Kernels {
   Isa isa;
@@ -128,6 +151,9 @@ namespace avxvnni {
 extern const IntegerKernels kIntegers;
 }
 namespace avx512vnni {
+extern const IntegerKernels kIntegers;
+}
+namespace avx512amx {
 extern const IntegerKernels kIntegers;
 }
 

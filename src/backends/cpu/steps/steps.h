@@ -31,6 +31,8 @@ std::string refuse_patch_embed(const Graph&, const Node&);
 void prepare_patch_embed(Graph&, Node&);
 std::unique_ptr<Step> make_patch_embed(const Graph&, const Node&);
 
+std::string refuse_byte_attention(const Graph&, const Node&);
+std::unique_ptr<Step> make_byte_attention(const Graph&, const Node&);
 std::string refuse_attention(const Graph&, const Node&);
 std::unique_ptr<Step> make_attention(const Graph&, const Node&);
 
