@@ -1,5 +1,5 @@
 # Thin names for the CMake presets (CMakePresets.json) and scripts that do the work. Start with `make demo`.
-.PHONY: demo build test asan tsan bench format clean deps
+.PHONY: demo build test asan tsan fuzz bench format clean deps
 
 JOBS ?= $(shell nproc)
 
@@ -19,6 +19,11 @@ asan tsan: deps
 	cmake --preset $@
 	cmake --build --preset $@ -j $(JOBS)
 	scripts/test.sh $@
+
+# libFuzzer on every kind of file, SECONDS each.
+SECONDS ?= 600
+fuzz: build
+	scripts/fuzz.sh $(SECONDS) $(JOBS)
 
 bench: build
 	scripts/peers.sh

@@ -14,6 +14,9 @@ if(VITRAIL_SANITIZE)
     -fno-omit-frame-pointer -fno-sanitize-recover=all>)
   target_link_options(vitrail_options INTERFACE -fsanitize=${VITRAIL_SANITIZE_LIST})
 endif()
+if(VITRAIL_FUZZERS)
+  target_compile_options(vitrail_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=fuzzer-no-link>)
+endif()
 
 # vtl_library(NAME FOLDER DEPS…): every .cpp of src/FOLDER (and below) as one static library.
 function(vtl_library name folder)

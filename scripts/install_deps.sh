@@ -11,6 +11,8 @@ packages=(
   libgtest-dev libgmock-dev libbenchmark-dev
   python3 python3-venv python3-pip git
 )
+# libFuzzer comes with clang, which only `make fuzz` needs.
+[ -n "${VTL_FUZZ:-}" ] && packages+=(clang)
 
 missing=()
 for package in "${packages[@]}"; do

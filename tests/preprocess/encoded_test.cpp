@@ -21,17 +21,15 @@ using ::testing::HasSubstr;
 
 std::vector<PreprocessContract> contracts() {
   std::vector<PreprocessContract> list;
-  for (ResizeMode mode : {ResizeMode::kShortest, ResizeMode::kSquash, ResizeMode::kLongest})
-    for (Interpolation interpolation : {Interpolation::kBicubic, Interpolation::kNearest})
-      for (double crop_pct : {0.6, 0.875}) {
-        PreprocessContract c;
-        c.height = 40;
-        c.width = mode == ResizeMode::kSquash ? 64 : 40;
-        c.resize_mode = mode;
-        c.interpolation = interpolation;
-        c.crop_pct = crop_pct;
-        list.push_back(c);
-      }
+  for (ResizeMode mode : {ResizeMode::kShortest, ResizeMode::kSquash, ResizeMode::kLongest, ResizeMode::kShortest}) {
+    PreprocessContract c;
+    c.height = 40;
+    c.width = mode == ResizeMode::kSquash ? 64 : 40;
+    c.resize_mode = mode;
+    c.interpolation = list.size() == 3 ? Interpolation::kNearest : Interpolation::kBicubic;
+    c.crop_pct = 0.6;
+    list.push_back(c);
+  }
   return list;
 }
 
@@ -51,16 +49,16 @@ void expect_same(const std::string& file, const std::string& what) {
 }
 
 TEST(Encoded, EveryKindOfJpegGivesThePixelsOfTheWholePicture) {
-  constexpr int kSizes[][2] = {{200, 90}, {91, 203}, {333, 335}, {17, 500}, {500, 17}};
+  constexpr int kSizes[][2] = {{200, 90}, {91, 203}, {17, 300}, {300, 17}};
   constexpr int kSampling[][2] = {{1, 1}, {2, 1}, {2, 2}, {1, 2}, {4, 1}};
   for (const auto& [width, height] : kSizes)
     for (const auto& [h, v] : kSampling)
-      for (bool progressive : {false, true})
-        for (J_COLOR_SPACE color : {JCS_YCbCr, JCS_YCCK})
-          expect_same(testing::encode_jpeg(testing::test_picture(width, height),
-                                           {.color = color, .h_samp = h, .v_samp = v, .progressive = progressive}),
-                      std::to_string(width) + "x" + std::to_string(height) + " sampled " + std::to_string(h) + "x" +
-                          std::to_string(v));
+      for (const auto& [progressive, color] :
+           {std::pair(false, JCS_YCbCr), std::pair(true, JCS_YCbCr), std::pair(false, JCS_YCCK)})
+        expect_same(testing::encode_jpeg(testing::test_picture(width, height),
+                                         {.color = color, .h_samp = h, .v_samp = v, .progressive = progressive}),
+                    std::to_string(width) + "x" + std::to_string(height) + " sampled " + std::to_string(h) + "x" +
+                        std::to_string(v));
 }
 
 TEST(Encoded, OtherFormatsAreDecodedInWhole) {
