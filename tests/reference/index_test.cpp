@@ -55,7 +55,7 @@ TEST(Index, TopKKeepsTheOrderOfEqualOnesAndPutsNaNFirst) {
 TEST(Index, IsNaNOfHalves) {
   const uint16_t halves[] = {float_to_half(1.0f), 0x7e00, 0x7c00};
   const Tensor y =
-      run(Op::IsNaN, {Tensor::from<uint16_t>(DType::kF16, {3}, {halves[0], halves[1], halves[2]})});
+      run(Op::IsNaN, {Tensor::from<uint16_t>(DType::kF16, {3}, std::span<const uint16_t>(halves))});
   ASSERT_EQ(y.dtype(), DType::kBool);
   EXPECT_THAT(y.as<uint8_t>(), testing::ElementsAre(0, 1, 0));
 }
