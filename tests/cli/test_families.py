@@ -11,7 +11,14 @@ FOLDER = EXPORTS / "families"
 NAMES = sorted(p.stem for suffix in ("onnx", "failed") for p in FOLDER.glob(f"*.{suffix}"))
 
 
-@pytest.mark.parametrize("name", NAMES)
+# What TorchScript writes for these is not read yet; dynamo's exports of the same classes are.
+NOT_YET = {"dinov3_hf_torchscript": "an If whose condition depends on the data (rotary positions)",
+           "sam_hf_torchscript": "Einsum of values whose shapes are not known at import",
+           "sam_timm_torchscript": "Einsum of values whose shapes are not known at import"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.xfail(reason=NOT_YET[n], strict=True)) if n in NOT_YET else n
+                                  for n in NAMES])
 def test_family_computes_what_pytorch_does(vitrail, tmp_path, name):
     failed = FOLDER / f"{name}.failed"
     assert not failed.exists(), failed.read_text()
