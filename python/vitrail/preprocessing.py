@@ -96,7 +96,7 @@ def prepare(path, c):
             w, h = max(1, round(picture.width / ratio)), max(1, round(picture.height / ratio))
     picture = picture.resize((w, h), filters[c["interpolation"]])
     mean = c["mean"][::-1] if c["color"] == "BGR" else c["mean"]  # the picture is still RGB
-    canvas = Image.new("RGB", (c["width"], c["height"]), tuple(min(255, max(0, round(255 * m))) for m in mean))
+    canvas = Image.new("RGB", (c["width"], c["height"]), tuple(min(255, max(0, round(255 * float(np.float32(m))))) for m in mean))
     left, top = _offset(w, c["width"]), _offset(h, c["height"])
     canvas.paste(picture, (-left, -top))
     pixels = (np.asarray(canvas, np.float32) / np.float32(255)).transpose(2, 0, 1)
