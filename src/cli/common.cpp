@@ -171,4 +171,12 @@ Progress progress_bar(bool quiet) {
   };
 }
 
+std::function<void(int64_t done, int64_t total)> sample_progress(bool quiet, std::string stage) {
+  const Progress bar = progress_bar(quiet);
+  if (!bar) return nullptr;
+  return [bar, stage = std::move(stage)](int64_t done, int64_t total) {
+    bar(stage, static_cast<double>(done) / static_cast<double>(total > 0 ? total : 1));
+  };
+}
+
 }  // namespace vitrail::cli

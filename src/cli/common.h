@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -47,5 +48,7 @@ void warn(const std::string& message);  // to stderr
 // A bar on stderr with the stage, the share done and an estimate of what is left; one line a stage when
 // stderr is no terminal; silent with --json.
 Progress progress_bar(bool quiet);
+// The same for one stage that counts samples; empty with --json.
+std::function<void(int64_t done, int64_t total)> sample_progress(bool quiet, std::string stage);
 
 }  // namespace vitrail::cli

@@ -40,10 +40,7 @@ Status run_compare(const CompareFlags& flags) {
   CompareOptions options = flags.options;
   VTL_ASSIGN(options.model, flags.model_flags.options());
   VTL_ASSIGN(options.threads, flags.threads.value());
-  if (const Progress bar = progress_bar(flags.json))
-    options.progress = [bar](int64_t done, int64_t total) {
-      bar("compare", static_cast<double>(done) / static_cast<double>(total > 0 ? total : 1));
-    };
+  options.progress = sample_progress(flags.json, "compare");
   VTL_ASSIGN(const Comparison comparison, compare_models(flags.reference, flags.candidates, options));
   for (const std::string& w : comparison.warnings) warn(w);
   if (flags.json)

@@ -24,10 +24,7 @@ Status run_verify(const VerifyFlags& flags) {
     return usage_error("verify needs one of --images DIR, --inputs DIR or --random N");
   VTL_ASSIGN(options.model, flags.model.options());
   VTL_ASSIGN(options.threads, flags.threads.value());
-  if (const Progress bar = progress_bar(flags.json))
-    options.progress = [bar](int64_t done, int64_t total) {
-      bar("verify", static_cast<double>(done) / static_cast<double>(total > 0 ? total : 1));
-    };
+  options.progress = sample_progress(flags.json, "verify");
   VTL_ASSIGN(const VerifyReport report, check_engine(flags.engine, flags.reference, options));
   if (flags.json)
     print_json(to_json(report));

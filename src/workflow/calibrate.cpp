@@ -94,8 +94,7 @@ Result<SampleSource> choose_samples(const Graph& graph, const PreprocessContract
   }
   if (options.samples < 1)
     return usage_error("calibration on {} samples; it must be at least 1", options.samples);
-  return image_input(graph).ok() ? image_samples(graph, contract, options.images)
-                                 : file_samples(graph, options.images);
+  return folder_samples(graph, contract, options.images);
 }
 
 void add_warnings(const std::vector<std::string>& skipped, ValueId overflow, const Graph& graph,

@@ -97,9 +97,7 @@ Result<Comparison> compare_models(const std::string& reference, const std::vecto
     entrants.push_back(std::move(next));
   }
   const bool pictures = image_input(model.graph).ok();
-  VTL_ASSIGN(const SampleSource source, pictures
-                                            ? image_samples(model.graph, model.preprocess, options.images)
-                                            : file_samples(model.graph, options.images));
+  VTL_ASSIGN(const SampleSource source, folder_samples(model.graph, model.preprocess, options.images));
   const auto classes = classes_of(options, model, pictures);
   const int64_t count = options.max_samples > 0 ? std::min(options.max_samples, source.count) : source.count;
   SampleHash hash;

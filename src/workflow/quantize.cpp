@@ -143,7 +143,7 @@ class Quantizer {
 
   Result<QuantizeOutcome> run() {
     VTL_TRY(find_layers());
-    VTL_ASSIGN(const SampleSource source, open_samples());
+    VTL_ASSIGN(const SampleSource source, folder_samples(graph_, model_.preprocess, options_.images));
     const int64_t count = std::min(source.count, options_.samples);
     const int64_t search = std::min(count, options_.search_samples);
     const int64_t alone = std::min(search, options_.sensitivity_samples) * std::ssize(list_.products);
@@ -205,11 +205,6 @@ class Quantizer {
                                                 "inspect`, the first is '{}'",
                                                 pattern, list_.products[0].name));
     return {};
-  }
-
-  Result<SampleSource> open_samples() {
-    return image_input(graph_).ok() ? image_samples(graph_, model_.preprocess, options_.images)
-                                    : file_samples(graph_, options_.images);
   }
 
   Status find_statistics(const SampleSource& source, int64_t count) {

@@ -145,6 +145,10 @@ Result<SampleSource> file_samples(const Graph& graph, const std::string& folder)
   return source;
 }
 
+Result<SampleSource> folder_samples(const Graph& graph, const PreprocessContract& contract, const std::string& folder) {
+  return image_input(graph).ok() ? image_samples(graph, contract, folder) : file_samples(graph, folder);
+}
+
 SampleSource random_samples(const Graph& graph, int64_t count) {
   SampleSource source;
   source.count = count;

@@ -34,6 +34,9 @@ Result<SampleSource> image_samples(const Graph& graph, const PreprocessContract&
 // is several samples.
 Result<SampleSource> file_samples(const Graph& graph, const std::string& folder);
 
+// image_samples() of a model that is fed with pictures, file_samples() of any other.
+Result<SampleSource> folder_samples(const Graph& graph, const PreprocessContract& contract, const std::string& folder);
+
 // `count` samples of standard normal numbers (int64: 0 and 1; uint8: 0 to 255), the same in every run.
 SampleSource random_samples(const Graph& graph, int64_t count);
 
