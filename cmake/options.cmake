@@ -14,6 +14,9 @@ if(VITRAIL_SANITIZE)
     -fno-omit-frame-pointer -fno-sanitize-recover=all>)
   target_link_options(vitrail_options INTERFACE -fsanitize=${VITRAIL_SANITIZE_LIST})
 endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND VITRAIL_PCH)
+  target_compile_options(vitrail_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)  # for ccache
+endif()
 if(VITRAIL_FUZZERS)
   target_compile_options(vitrail_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=fuzzer-no-link>)
 endif()
@@ -29,6 +32,13 @@ function(vtl_library name folder)
   endif()
   add_library(${name} STATIC ${sources})
   target_link_libraries(${name} PUBLIC vitrail_options ${ARGN})
+  # Presets for development compile with -O1, but not what tests spend their time in; GCC wants a precompiled header of
+  # the same level.
+  if(folder MATCHES "^(core|preprocess|quant|backends/(reference|cpu))$")
+    target_compile_options(${name} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O2>)
+  else()
+    vtl_precompiled(${name} library)
+  endif()
 endfunction()
 
 # vtl_test(FOLDER DEPS…): every .cpp of tests/FOLDER as one GoogleTest program, registered test by test.
@@ -41,6 +51,7 @@ function(vtl_test folder)
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE ${ARGN} GTest::gtest GTest::gmock GTest::gtest_main)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  vtl_precompiled(${name} test)
   target_compile_definitions(${name} PRIVATE VTL_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
     VTL_SHARED_DATA="${PROJECT_SOURCE_DIR}/../shared/data")
   set(label cpu)
