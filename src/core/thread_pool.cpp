@@ -44,7 +44,8 @@ bool spin_until(Condition done) {
 
 // `ticket` holds the number of the current loop (high half) and the next index (low half). An index is taken
 // by compare-and-swap, so a thread that wakes late can neither take an index of a newer loop with an older
-// body nor hold up a loop that is finished without it.
+// body nor hold up a loop that is finished without it. Between two loops the ticket is closed (index kIndexMask of
+// the coming loop) before count, body and context change: whoever saw one of the new ones fails its swap.
 struct ThreadPool::Team {
   alignas(kCacheLine) std::atomic<uint64_t> ticket{kIndexMask};
   std::atomic<int64_t> count{0};
@@ -61,11 +62,11 @@ struct ThreadPool::Team {
     uint64_t seen = ticket.load(std::memory_order_acquire);
     while (seen >> 32 == number) {
       const int64_t index = static_cast<int64_t>(seen & kIndexMask);
-      const int64_t end = count.load(std::memory_order_relaxed);
-      const Body call = body.load(std::memory_order_relaxed);
-      void* const with = context.load(std::memory_order_relaxed);
+      const int64_t end = count.load(std::memory_order_acquire);
+      const Body call = body.load(std::memory_order_acquire);
+      void* const with = context.load(std::memory_order_acquire);
       if (index >= end) break;
-      // Success proves that this loop is still running, hence that the three loads above are its own.
+      // Success proves that the ticket was not closed meanwhile, hence that the three loads above are this loop's.
       if (!ticket.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel, std::memory_order_acquire))
         continue;
       call(with, index, thread);
@@ -83,8 +84,9 @@ struct ThreadPool::Team {
     for (;;) {
       const auto changed = [&] { return loop.load(std::memory_order_acquire) != last; };
       while (!spin_until(changed)) loop.wait(last, std::memory_order_acquire);
-      if (stop.load(std::memory_order_acquire)) return;
+      // In this order: whoever reads the destructor's number, also sees the stop.
       last = loop.load(std::memory_order_acquire);
+      if (stop.load(std::memory_order_acquire)) return;
       work(last, thread);
     }
   }
@@ -92,9 +94,10 @@ struct ThreadPool::Team {
   void run(int64_t indices, Body call, void* with) {
     const uint32_t number = loop.load(std::memory_order_relaxed) + 1;
     done.store(0, std::memory_order_relaxed);
-    count.store(indices, std::memory_order_relaxed);
-    body.store(call, std::memory_order_relaxed);
-    context.store(with, std::memory_order_relaxed);
+    ticket.store(uint64_t{number} << 32 | kIndexMask, std::memory_order_relaxed);
+    count.store(indices, std::memory_order_release);
+    body.store(call, std::memory_order_release);
+    context.store(with, std::memory_order_release);
     ticket.store(uint64_t{number} << 32, std::memory_order_release);
     wake(number);
     work(number, 0);
