@@ -20,7 +20,6 @@ inline Words joined(const Sums& sums, int bits) {
 }
 
 // kLanes lines at once, a lane each.
-// kLanes lines at once, a lane each.
 void horizontal_group(const uint8_t* const (&lines)[kLanes], const Taps::View& taps, uint8_t* const (&out)[kLanes]) {
   const Words start = broadcast(1 << (taps.bits - 1));
   uint8_t pixel[kLanes][4];

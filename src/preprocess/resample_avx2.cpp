@@ -1,19 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything that is included comes before the target region: an inline function of a standard header compiled inside
-// of it would need these instructions in every program that links it.
+#include <cstring>
+
+#include "core/target.h"
 #include "preprocess/resample.h"
 
 #if defined(__x86_64__)
-#include <immintrin.h>
-
-#include <cstring>
-
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2")
-#endif
+VTL_BEGIN_TARGET("avx2")
 namespace vitrail::resample {
 namespace avx2 {
 namespace {
@@ -24,11 +16,7 @@ namespace {
 }  // namespace
 }  // namespace avx2
 }  // namespace vitrail::resample
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+VTL_END_TARGET
 
 namespace vitrail::resample {
 const Kernels* avx2_kernels() {

@@ -1,24 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything that is included comes before the target region: an inline function of a standard header compiled inside
-// of it would need these instructions in every program that links it.
+#include <cstring>
+
+#include "core/target.h"
 #include "preprocess/resample.h"
 
 #if defined(__x86_64__)
-#if defined(__GNUC__) && !defined(__clang__)
-// GCC 12 warns of its own header's deliberately undefined registers (GCC bug 105593).
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-#include <immintrin.h>
-
-#include <cstring>
-
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx2"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx2")
-#endif
+VTL_BEGIN_TARGET("avx512f,avx512bw,avx2")
 namespace vitrail::resample {
 namespace avx512 {
 namespace {
@@ -29,11 +16,7 @@ namespace {
 }  // namespace
 }  // namespace avx512
 }  // namespace vitrail::resample
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+VTL_END_TARGET
 
 namespace vitrail::resample {
 const Kernels* avx512_kernels() {

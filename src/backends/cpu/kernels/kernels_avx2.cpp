@@ -1,22 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything that the kernels include comes before the target region: an inline function of a standard header
-// that were compiled inside of it would need these instructions in every program that links it.
 #if defined(__x86_64__)
-#include <immintrin.h>
-
 #include <bit>
 #include <cstdint>
 #include <cstring>
 #include <utility>
 
 #include "backends/cpu/kernels/table.h"
+#include "core/target.h"
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#endif
+VTL_BEGIN_TARGET("avx2,fma")
 namespace vitrail::cpu::avx2 {
 namespace {
 // clang-format off: in the order of use.
@@ -41,9 +33,5 @@ namespace {
 }  // namespace
 constinit const Kernels kKernels = make_kernels(Isa::kAvx2);
 }  // namespace vitrail::cpu::avx2
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+VTL_END_TARGET
 #endif

@@ -1,28 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything that the kernels include comes before the target region: an inline function of a standard header
-// that were compiled inside of it would need these instructions in every program that links it.
 #if defined(__x86_64__)
-#if defined(__GNUC__) && !defined(__clang__)
-// GCC 12 warns of its own header's deliberately undefined registers (GCC bug 105593).
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-#include <immintrin.h>
-
 #include <bit>
 #include <cstdint>
 #include <cstring>
 #include <utility>
 
 #include "backends/cpu/kernels/table.h"
+#include "core/target.h"
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2"))), \
-                             apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")
-#endif
+VTL_BEGIN_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")
 namespace vitrail::cpu::avx512 {
 namespace {
 // clang-format off: in the order of use.
@@ -47,9 +33,5 @@ namespace {
 }  // namespace
 constinit const Kernels kKernels = make_kernels(Isa::kAvx512);
 }  // namespace vitrail::cpu::avx512
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+VTL_END_TARGET
 #endif

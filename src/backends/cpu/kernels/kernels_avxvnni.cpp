@@ -1,22 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything that the kernels include comes before the target region: an inline function of a standard header
-// that were compiled inside of it would need these instructions in every program that links it.
 #if defined(__x86_64__)
-#include <immintrin.h>
-
 #include <bit>
 #include <cstdint>
 #include <cstring>
 #include <utility>
 
 #include "backends/cpu/kernels/table.h"
+#include "core/target.h"
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma,avxvnni"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,fma,avxvnni")
-#endif
+VTL_BEGIN_TARGET("avx2,fma,avxvnni")
 namespace vitrail::cpu::avxvnni {
 namespace {
 // clang-format off: in the order of use.
@@ -35,9 +27,5 @@ namespace {
 }  // namespace
 constinit const IntegerKernels kIntegers = make_integer_kernels();
 }  // namespace vitrail::cpu::avxvnni
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+VTL_END_TARGET
 #endif
