@@ -58,6 +58,7 @@ constexpr Table kTable = [] {
            Row{infer::pad, {Pad}},
            Row{infer::scatter, {ScatterElements, ScatterND}},
            Row{infer::top_k, {TopK}},
+           Row{infer::trilu, {Trilu}},
            Row{infer::range, {Range}},
            Row{infer::reshape, {Reshape}},
            Row{infer::resize, {Resize}},

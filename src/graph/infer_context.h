@@ -85,6 +85,7 @@ Status gather_nd(Context&);
 Status is_nan(Context&);
 Status scatter(Context&);
 Status top_k(Context&);
+Status trilu(Context&);
 Status pad(Context&);
 Status range(Context&);
 Status reshape(Context&);

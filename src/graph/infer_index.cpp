@@ -45,4 +45,9 @@ Status top_k(Context& c) {
   return c.set(1, DType::kI64, out);
 }
 
+Status trilu(Context& c) {
+  if (c.shape(0) && c.shape(0)->size() < 2) return c.error("it needs at least two axes");
+  return c.set(0, c.dtype(0), c.in(0).shape);
+}
+
 }  // namespace vitrail::infer

@@ -26,6 +26,11 @@ TEST_F(InferIndex, ScatteringKeepsTheShape) {
   EXPECT_EQ(inferred(b, b.node(Op::ScatterND, {x, at, y})), "float32[N,6,4]");
 }
 
+TEST_F(InferIndex, TriluKeepsTheShape) {
+  EXPECT_EQ(inferred(b, b.node(Op::Trilu, {x, b.ints({1})})), "float32[N,6,4]");
+  EXPECT_THAT(inferred(b, b.node(Op::Trilu, {b.ints({1, 2, 3})})), HasSubstr("two axes"));
+}
+
 TEST_F(InferIndex, TopKAndIsNaN) {
   const auto top = b.nodes(Op::TopK, {x, b.ints({2})}, 2, {{"axis", int64_t{1}}});
   EXPECT_EQ(inferred(b, top[0]), "float32[N,2,4]");

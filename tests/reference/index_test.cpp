@@ -52,6 +52,19 @@ TEST(Index, TopKKeepsTheOrderOfEqualOnesAndPutsNaNFirst) {
   failure(Op::TopK, {Tensor::f32({2}, {1, 2}), vec({-1})});
 }
 
+TEST(Index, TriluOfAnyDiagonal) {
+  const Tensor x = Tensor::f32({1, 2, 3}, {1, 2, kNaN, 4, 5, 6});
+  const Attributes lower{{"upper", int64_t{0}}};
+  const int64_t far = std::numeric_limits<int64_t>::max();
+  expect_f32(run(Op::Trilu, {x}), {1, 2, 3}, {1, 2, kNaN, 0, 5, 6});
+  expect_f32(run(Op::Trilu, {x}, lower), {1, 2, 3}, {1, 0, 0, 4, 5, 0});
+  expect_f32(run(Op::Trilu, {x, vec({-1})}, lower), {1, 2, 3}, {0, 0, 0, 4, 0, 0});
+  expect_f32(run(Op::Trilu, {x, vec({far})}), {1, 2, 3}, {0, 0, 0, 0, 0, 0});
+  expect_f32(run(Op::Trilu, {x, vec({-far})}), {1, 2, 3}, {1, 2, kNaN, 4, 5, 6});
+  failure(Op::Trilu, {x, vec({1, 2})});
+  failure(Op::Trilu, {Tensor::f32({2}, {1, 2})});
+}
+
 TEST(Index, IsNaNOfHalves) {
   const uint16_t halves[] = {float_to_half(1.0f), 0x7e00, 0x7c00};
   const Tensor y =

@@ -111,6 +111,8 @@ Result<Tensors> dispatch(const Call& call) {
       return one(scatter_nd(call));
     case Op::TopK:
       return top_k(call);
+    case Op::Trilu:
+      return one(trilu(call));
     case Op::Pad:
       return one(pad(call));
     case Op::Range:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operators that pick or place elements at computed indices, and IsNaN.
+// Operators that pick or place elements by their indices, and IsNaN.
 #include <algorithm>
 #include <cstring>
 #include <numeric>
@@ -189,6 +189,32 @@ Result<Tensors> top_k(const Call& call) {
                return values;
              }));
   return Tensors{std::move(values), std::move(indices)};
+}
+
+// Keeps what lies on the side of diagonal k, which runs from [0, k]; the rest becomes 0.
+Result<Tensor> trilu(const Call& call) {
+  const Tensor& x = call.input(0);
+  const bool upper = call.node.integer("upper", 1) != 0;
+  int64_t k = 0;
+  if (const Tensor* given = call.optional(1)) {
+    VTL_ASSIGN(const std::vector<int64_t> numbers, read_integers(call, *given));
+    if (numbers.size() != 1) return call.error("k has {} elements, needs one", numbers.size());
+    k = numbers[0];
+  }
+  if (x.rank() < 2) return call.error("its input {} needs at least two axes", to_string(x.shape()));
+  const int64_t rows = x.dim(x.rank() - 2), columns = x.dim(x.rank() - 1);
+  k = std::clamp(k, -rows, columns);
+  VTL_ASSIGN(Tensor y, make_output(call, x.dtype(), x.shape()));
+  const size_t size = dtype_size(x.dtype());
+  const auto* from = static_cast<const char*>(x.data());
+  auto* to = static_cast<char*>(y.mutable_data());
+  for (int64_t row = 0, count = columns ? x.count() / columns : 0; row < count; ++row) {
+    const int64_t diagonal = std::clamp<int64_t>(row % rows + k + (upper ? 0 : 1), 0, columns);
+    const int64_t first = upper ? diagonal : 0, last = upper ? columns : diagonal;
+    const size_t at = static_cast<size_t>(row * columns + first) * size;
+    std::memcpy(to + at, from + at, static_cast<size_t>(last - first) * size);
+  }
+  return y;
 }
 
 }  // namespace vitrail::reference

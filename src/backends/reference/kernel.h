@@ -67,6 +67,7 @@ Result<Tensor> is_nan(const Call& call);
 Result<Tensor> scatter_elements(const Call& call);
 Result<Tensor> scatter_nd(const Call& call);
 Result<Tensors> top_k(const Call& call);
+Result<Tensor> trilu(const Call& call);
 Result<Tensor> pad(const Call& call);
 Result<Tensor> resize(const Call& call);
 
