@@ -15,31 +15,6 @@ namespace {
 // What all foldings together may add to the constants: keeps a small file from becoming a huge engine.
 constexpr int64_t kMaxGrowth = int64_t{256} << 20;
 
-template <class T>
-Tensor narrowed(DType dtype, const Shape& shape, const std::vector<Dim>& integers) {
-  Tensor t(dtype, shape);
-  std::transform(integers.begin(), integers.end(), t.as_mutable<T>().begin(),
-                 [](Dim d) { return static_cast<T>(d.fixed); });
-  return t;
-}
-
-// The tensor that inferred integers stand for, when none of them depends on the batch.
-std::optional<Tensor> tensor_of(const Value& v) {
-  if (!v.integers || !v.shape || !is_fixed(*v.shape) || !is_fixed(*v.integers)) return std::nullopt;
-  const Shape shape = at_batch(*v.shape, 1);
-  if (element_count(shape) != std::ssize(*v.integers)) return std::nullopt;
-  switch (v.dtype) {
-    case DType::kI64:
-      return narrowed<int64_t>(v.dtype, shape, *v.integers);
-    case DType::kI32:
-      return narrowed<int32_t>(v.dtype, shape, *v.integers);
-    case DType::kBool:
-      return narrowed<uint8_t>(v.dtype, shape, *v.integers);
-    default:
-      return std::nullopt;
-  }
-}
-
 class Folder {
  public:
   Folder(Graph& graph, const Evaluator& evaluate)
@@ -65,7 +40,7 @@ class Folder {
   bool from_integers(const Node& node) {
     std::vector<Tensor> tensors;
     for (ValueId id : node.outputs) {
-      auto t = id == kNoValue ? std::optional<Tensor>(std::in_place) : tensor_of(graph_.value(id));
+      auto t = id == kNoValue ? std::optional<Tensor>(std::in_place) : tensor_of_integers(graph_.value(id));
       if (!t) return false;
       tensors.push_back(std::move(*t));
     }
@@ -116,17 +91,6 @@ class Folder {
   void set(const Node& node, const std::vector<Tensor>& tensors) {
     for (size_t i = 0; i < node.outputs.size(); ++i)
       if (node.outputs[i] != kNoValue) set_constant(graph_.value(node.outputs[i]), tensors[i]);
-  }
-
-  static void set_constant(Value& v, const Tensor& tensor) {
-    v.shape = sym_shape(tensor.shape());
-    v.dtype = tensor.dtype();
-    v.integers.reset();
-    if (tensor.dtype() == DType::kI64 && tensor.rank() <= 1) {
-      const auto numbers = tensor.as<int64_t>();
-      v.integers = sym_shape(Shape(numbers.begin(), numbers.end()));
-    }
-    v.constant = tensor;
   }
 
   // Operands that nobody else reads are freed at once: weights are folded step by step and may be large.

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "graph/graph.h"
-#include "passes/evaluator.h"
+#include "graph/evaluator.h"
 
 namespace vitrail {
 

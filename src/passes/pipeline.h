@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "passes/evaluator.h"
+#include "graph/evaluator.h"
 #include "passes/structure.h"
 
 namespace vitrail {

@@ -162,16 +162,19 @@ Status find_ranges(const ImportedModel& model, const BuildOptions& options, cons
 Result<ImportedModel> import_model(const std::string& path, const ModelOptions& options) {
   ImportedModel model;
   ImportReport report;
-  VTL_ASSIGN(ModelFile file, read_model_file(path, options.import, report));
+  const Evaluator evaluate = [](const Node& node, std::span<const Tensor* const> inputs) {
+    return evaluate_node(node, inputs);
+  };
+  ImportOptions reading = options.import;
+  reading.evaluate = evaluate;
+  VTL_ASSIGN(ModelFile file, read_model_file(path, reading, report));
   model.graph = std::move(file.graph);
   model.file_name = std::move(file.name);
   model.hash = std::move(file.hash);
   model.warnings = std::move(report.warnings);
   model.quantized_operators = report.quantized_operators;
   model.quantization = describe_quantization(model.graph);
-  VTL_TRY(simplify(model.graph, [](const Node& node, std::span<const Tensor* const> inputs) {
-    return evaluate_node(node, inputs);
-  }));
+  VTL_TRY(simplify(model.graph, evaluate));
   model.parameters = parameter_count(model.graph);
   VTL_TRY(find_preprocess(options, model));
   VTL_TRY(find_labels(options, model));
@@ -203,6 +206,9 @@ Result<BuildOutcome> build_engine(const std::string& model_path, const std::stri
     VTL_ASSIGN(outcome.structure, fuse(model.graph, &outcome.passes, how));
   }
 
+  if (options.byte_input && model.preprocess.arithmetic == Arithmetic::kTorchFloat)
+    return usage_error("--input uint8: the model's preprocessing (\"arithmetic\": \"torchvision-float\") resizes floats: build with --input "
+                       "float32, or give --preprocess with pillow or torchvision");
   if (options.byte_input)
     VTL_TRY(use_byte_input(model.graph, byte_scaling(model.preprocess.mean, model.preprocess.std))
                 .with_context("--input uint8"));

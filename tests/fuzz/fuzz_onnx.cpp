@@ -8,11 +8,12 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace vitrail;
   static const fuzz::Scratch kScratch;
-  auto graph = import_onnx(kScratch.put("model.onnx", {data, size}));
-  if (!graph.ok()) return 0;
-  const Status simple = simplify(*graph, [](const Node& node, std::span<const Tensor* const> inputs) {
+  ImportOptions options;
+  options.evaluate = [](const Node& node, std::span<const Tensor* const> inputs) {
     return evaluate_node(node, inputs);
-  });
-  if (simple.ok()) (void)fuse(*graph);
+  };
+  auto graph = import_onnx(kScratch.put("model.onnx", {data, size}), options);
+  if (!graph.ok()) return 0;
+  if (simplify(*graph, options.evaluate).ok()) (void)fuse(*graph);
   return 0;
 }

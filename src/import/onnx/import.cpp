@@ -12,6 +12,7 @@
 
 #include "core/error.h"
 #include "core/thread_pool.h"
+#include "graph/edit.h"
 #include "graph/infer.h"
 #include "import/onnx/attributes.h"
 #include "import/onnx/functions.h"
@@ -60,6 +61,8 @@ class Importer {
       if (found == ids_.end()) return bad_input("output '{}' is made by no layer", output.name());
       graph_.outputs.push_back(found->second);
     }
+    folded_.resize(graph_.nodes.size());
+    remove_nodes(graph_, folded_);
     UniqueNames names;
     for (Node& node : graph_.nodes) node.name = names.make(node.name);
     VTL_TRY(verify_graph(graph_));
@@ -77,14 +80,6 @@ class Importer {
     for (const auto& tensor : proto.initializer()) names_.reserve(tensor.name());
     for (const auto& input : proto.input()) names_.reserve(input.name());
     for (const auto& output : proto.output()) read_.insert(output.name());
-    auto remember_rank = [this](const auto& values) {
-      for (const auto& v : values)
-        if (v.type().has_tensor_type() && v.type().tensor_type().has_shape())
-          ranks_.emplace(v.name(), v.type().tensor_type().shape().dim_size());
-    };
-    remember_rank(proto.value_info());
-    remember_rank(proto.input());
-    remember_rank(proto.output());
   }
 
   Status define(const std::string& name, ValueId id) {
@@ -239,15 +234,45 @@ class Importer {
     }
     VTL_TRY(add_outputs(proto, node, op ? op_info(*op).max_outputs : proto.output_size()));
     while (!node.inputs.empty() && node.inputs.back() == kNoValue) node.inputs.pop_back();
-    const NormaliseContext context{graph_, names_, graph_.opset, ranks_};
+    const NormaliseContext context{graph_, names_, graph_.opset, [this] { infer_so_far(); }};
     if (op) return normalise(context, std::move(node), graph_.nodes);
-    Restatement restatement(context, node, [this] { infer_so_far(); });
+    Restatement restatement(context, node);
     return restate(proto.op_type(), restatement);
   }
 
-  // Shapes of what has been added; what cannot be inferred stays unknown, and is an error when all is there.
+  // Shapes of what has been added; what cannot be inferred stays unknown, and is an error when all is there. Small numbers that
+  // follow from constants and shapes become constants, as conditions and further shapes may hang on them.
   void infer_so_far() {
-    for (; inferred_ < graph_.nodes.size(); ++inferred_) (void)infer_node(graph_, graph_.nodes[inferred_]);
+    folded_.resize(graph_.nodes.size());
+    for (; inferred_ < graph_.nodes.size(); ++inferred_) {
+      Node& node = graph_.nodes[inferred_];
+      folded_[inferred_] = infer_node(graph_, node).ok() && fold(node);
+    }
+  }
+
+  bool fold(const Node& node) {
+    constexpr int64_t kMaxElements = 1 << 16;  // weights are left to the passes
+    if (!options_.evaluate || node.op == Op::DequantizeLinear || node.op == Op::QuantizeLinear) return false;
+    std::vector<Tensor> made(node.inputs.size());
+    std::vector<const Tensor*> inputs(node.inputs.size());
+    for (size_t i = 0; i < made.size(); ++i) {
+      if (node.inputs[i] == kNoValue) continue;
+      const Value& value = graph_.value(node.inputs[i]);
+      auto integers = value.constant ? value.constant : tensor_of_integers(value);
+      if (!integers || integers->count() > kMaxElements) return false;
+      made[i] = std::move(*integers);
+      inputs[i] = &made[i];
+    }
+    for (ValueId id : node.outputs) {
+      if (id == kNoValue) continue;
+      const auto& shape = graph_.value(id).shape;
+      if (!shape || !is_fixed(*shape) || element_count(at_batch(*shape, 1)) > kMaxElements) return false;
+    }
+    const auto outputs = options_.evaluate(node, inputs);
+    if (!outputs.ok() || outputs->size() < node.outputs.size()) return false;
+    for (size_t i = 0; i < node.outputs.size(); ++i)
+      if (node.outputs[i] != kNoValue) set_constant(graph_.value(node.outputs[i]), (*outputs)[i]);
+    return true;
   }
 
   // Outputs that inference never needs (Dropout's mask, statistics of normalisations, indices of pooling) are
@@ -279,10 +304,10 @@ class Importer {
   UniqueNames names_;
   std::unordered_map<std::string, ValueId> ids_;
   std::unordered_set<std::string> read_;
-  std::unordered_map<std::string, int> ranks_;
   std::vector<std::string>* locals_ = nullptr;  // names defined in the branch that is being added
   std::vector<ValueId> branch_outputs_;         // of the branch that was added last
   size_t inferred_ = 0;                         // nodes that infer_so_far() has been at
+  std::vector<bool> folded_;                    // of those, what is constant now
 };
 
 Result<Graph> import_model(const std::string& path, const ImportOptions& options, ImportReport& report) {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "graph/graph.h"
+#include "graph/evaluator.h"
 #include "vitrail/status.h"
 
 namespace vitrail {
@@ -19,6 +19,9 @@ struct ImportOptions {
   int64_t width = 0;
   // Sizes of named dimensions (`--dim NAME=VALUE`); they go before every other rule, the batch's included.
   std::map<std::string, int64_t> dims;
+  // Computes what the condition of an If or a shape follows from where that is more than shape arithmetic. Without one such a
+  // model is an error.
+  Evaluator evaluate;
 };
 
 struct ImportReport {

@@ -81,8 +81,9 @@ Status resize_inputs(const NormaliseContext& context, Node& node) {
 void softmax_axis(const NormaliseContext& context, Node node, std::vector<Node>& out) {
   int64_t axis = node.integer("axis", 1);
   const ValueId input = node.input(0);
-  const auto rank = context.ranks.find(context.graph.value(input).name);
-  const bool is_last = axis == -1 || (rank != context.ranks.end() && axis == rank->second - 1);
+  if (!context.graph.value(input).shape) context.infer();
+  const auto& dims = context.graph.value(input).shape;
+  const bool is_last = axis == -1 || (dims && axis == std::ssize(*dims) - 1);
   node.attributes["axis"] = int64_t{-1};
   if (is_last || node.outputs.empty()) return out.push_back(std::move(node));
 

@@ -2,8 +2,8 @@
 // Brings operators of older opsets into the form of the newest, so that later code sees one form of each.
 #pragma once
 
+#include <functional>
 #include <string>
-#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -25,8 +25,7 @@ struct NormaliseContext {
   Graph& graph;        // receives the constants that take the place of attributes
   UniqueNames& names;  // of values
   int64_t opset;
-  // Ranks of values, as far as the model's file tells them.
-  const std::unordered_map<std::string, int>& ranks;
+  std::function<void()> infer;  // brings types and shapes up to date, as far as they can be known
 };
 
 // Appends the node in its newest form to `out`; nearly always one node. The message of a failure does not

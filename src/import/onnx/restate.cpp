@@ -62,12 +62,12 @@ Status sum(Restatement& r, bool mean) {
 }  // namespace
 
 DType Restatement::dtype(ValueId id) {
-  if (context_.graph.value(id).dtype == DType::kUndefined) infer_();
+  if (context_.graph.value(id).dtype == DType::kUndefined) context_.infer();
   return context_.graph.value(id).dtype;
 }
 
 Result<SymShape> Restatement::shape(ValueId id) {
-  if (!context_.graph.value(id).shape) infer_();
+  if (!context_.graph.value(id).shape) context_.infer();
   const Value& value = context_.graph.value(id);
   if (!value.shape)
     return bad_input(

@@ -2,7 +2,6 @@
 // Operators of restated.def, written in simpler ones.
 #pragma once
 
-#include <functional>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -18,9 +17,8 @@ class Restatement {
   using Attributes = std::map<std::string, Attribute, std::less<>>;
 
   // `call` has the name, inputs, outputs and attributes; its op means nothing. New nodes go to the end of
-  // context.graph. `infer` brings shapes up to date, as far as they can be known.
-  Restatement(const NormaliseContext& context, const Node& call, std::function<void()> infer)
-      : context_(context), call_(call), infer_(std::move(infer)) {}
+  // context.graph.
+  Restatement(const NormaliseContext& context, const Node& call) : context_(context), call_(call) {}
 
   const Node& call() const { return call_; }
   int64_t opset() const { return context_.opset; }
@@ -43,7 +41,6 @@ class Restatement {
  private:
   const NormaliseContext& context_;
   const Node& call_;
-  std::function<void()> infer_;
 };
 
 // One function an operator or family.
