@@ -28,6 +28,7 @@ bool keeps_rows_apart(const Graph& graph, const Node& node) {
   switch (node.op) {
     case Op::Concat:
       return !is_first(node.integer("axis", 0), graph.value(node.outputs[0]).shape->size());
+    case Op::ArgMax:
     case Op::GatherElements:
     case Op::Gather:
     case Op::Split:
@@ -36,18 +37,27 @@ bool keeps_rows_apart(const Graph& graph, const Node& node) {
     case Op::ScatterND:
     case Op::GatherND:
       return false;  // indices may lead anywhere
+    case Op::LogSoftmax:
     case Op::Softmax:
     case Op::TopK:
       return !is_first(node.integer("axis", -1), rank);
     case Op::Slice:
       return !names_first(graph, node.input(3), rank);
+    case Op::ReduceL2:
+    case Op::ReduceMax:
     case Op::ReduceMean:
+    case Op::ReduceMin:
+    case Op::ReduceProd:
+    case Op::ReduceSum:
+    case Op::ReduceSumSquare:
       return !names_first(graph, node.input(1), rank);
     case Op::Transpose:
       return !node.integers("perm").empty() && node.integers("perm")[0] == 0;
     case Op::LayerNormalization:
     case Op::MatMul:
       return rank >= 2;
+    case Op::Trilu:
+      return rank >= 3;
     default:
       return true;  // element by element, image by image or row by row
   }

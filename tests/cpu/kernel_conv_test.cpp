@@ -185,6 +185,33 @@ TEST_P(KernelConvTest, Plain) {
   for (const Problem& p : kProblems) check(kernels(), p, false);
 }
 
+TEST_P(KernelConvTest, OneInputChannelToAGroup) {
+  for (const int64_t multiplier : {1, 2})
+    for (const auto& [stride, dilation] : {std::pair<int64_t, int64_t>{1, 1}, {2, 1}, {3, 1}, {1, 2}, {2, 3}})
+      for (const int64_t pad : {0, 1, 4})
+        for (const auto activation : {Activation::kNone, Activation::kRelu})
+          check(kernels(),
+                {.batch = 2,
+                 .in_channels = 6,
+                 .out_channels = 6 * multiplier,
+                 .groups = 6,
+                 .height = 11,
+                 .width = 97,
+                 .kw = 5,
+                 .sh = stride,
+                 .sw = stride,
+                 .pad_top = pad,
+                 .pad_left = pad,
+                 .pad_bottom = 1,
+                 .pad_right = pad,
+                 .dh = dilation,
+                 .dw = dilation,
+                 .activation = activation,
+                 .bias = pad != 1},
+                false);
+  check(kernels(), {.in_channels = 3, .out_channels = 3, .groups = 3, .height = 3, .width = 2, .pad_top = 5, .pad_left = 7, .pad_bottom = 1}, false);
+}
+
 TEST_P(KernelConvTest, Transposed) {
   for (const Problem& p : kProblems) check(kernels(), p, true);
 }

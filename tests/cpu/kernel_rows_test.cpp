@@ -79,6 +79,23 @@ TEST_P(KernelRowsTest, Softmax) {
   }
 }
 
+// What a mask of -100 hides would else be a number below the normal range.
+TEST_P(KernelRowsTest, SoftmaxGivesNothingToWhatAMaskHides) {
+  ThreadPool pool(1);
+  std::vector<float> x(40, 0.0f), y(40, kNan);
+  for (size_t i = 7; i < x.size(); i += 3) x[i] = i % 2 ? -100.0f : -kInf;
+  x[1] = -60.0f;
+  softmax(kernels(), pool, x.data(), 1, 40, y.data());
+  for (size_t i = 0; i < y.size(); ++i) {
+    if (x[i] < -69.0f) {
+      EXPECT_EQ(y[i], 0.0f) << i;
+    } else {
+      EXPECT_GE(y[i], std::numeric_limits<float>::min()) << i;
+    }
+  }
+  EXPECT_NEAR(y[1] / y[0], std::exp(-60.0f), 1e-29f);
+}
+
 TEST_P(KernelRowsTest, RowsHaveTheSameBitsInEveryBatch) {
   const int64_t cols = 777;
   const std::vector<float> x = random_floats(static_cast<size_t>(40 * cols), 5);

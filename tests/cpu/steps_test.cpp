@@ -67,12 +67,70 @@ TEST_F(CpuSteps, Rows) {
     GraphBuilder mean;
     mean.node(Op::ReduceMean, {mean.input("x", {kN, 5_d, 37_d}), mean.ints({axis})},
               {{"keepdims", int64_t{axis == 1}}});
-    expect_kernel(mean, "mean_f32");
+    expect_kernel(mean, "reduce_f32");
   }
   GraphBuilder product;
   product.node(Op::MatMul,
                {product.input("a", {kN, 2_d, 5_d, 7_d}), product.input("b", {kN, 2_d, 7_d, 19_d})});
   expect_kernel(product, "batched_gemm_f32");
+}
+
+TEST_F(CpuSteps, Reductions) {
+  for (Op op : {Op::ReduceMean, Op::ReduceSum, Op::ReduceMax, Op::ReduceMin, Op::ReduceL2})
+    for (const Ints& axes : {Ints{1}, {2, 3}, {-1}, {1, 2, 3}, {1, 4}})
+      for (int64_t keep : {0, 1}) {
+        GraphBuilder b;
+        b.node(op, {b.input("x", {kN, 5_d, 3_d, 37_d, 1_d}), b.ints(axes)}, {{"keepdims", keep}});
+        expect_kernel(b, "reduce_f32");
+      }
+  for (const SymShape& shape : {SymShape{kN, 3_d, 7_d, 5_d}, {kN, 3_d, 11_d}}) {
+    GraphBuilder pool;
+    pool.node(Op::GlobalAveragePool, {pool.input("x", shape)});
+    expect_kernel(pool, "reduce_f32");
+  }
+  GraphBuilder apart, batch;
+  apart.node(Op::ReduceMean, {apart.input("x", {kN, 5_d, 3_d, 4_d}), apart.ints({1, 3})});
+  expect_kernel(apart, "reference");
+  batch.node(Op::ReduceMax, {batch.input("x", {kN, 5_d}), batch.ints({0})}, {{"keepdims", int64_t{1}}});
+  expect_kernel(batch, "reference");
+}
+
+TEST_F(CpuSteps, BatchNormalization) {
+  GraphBuilder b;
+  std::vector<ValueId> inputs{b.input("x", {kN, 4_d, 3_d, 5_d})};
+  for (unsigned seed : {1, 2, 3}) inputs.push_back(b.weight({4}, seed));
+  inputs.push_back(b.graph.add_constant("variance", Tensor::f32({4}, {0.5f, 1, 2, 0.01f})));
+  b.node(Op::BatchNormalization, inputs, {{"epsilon", 1e-3f}});
+  expect_kernel(b, "batch_norm_f32");
+}
+
+TEST_F(CpuSteps, Pools) {
+  for (Op op : {Op::MaxPool, Op::AveragePool})
+    for (int64_t ceil : {0, 1})
+      for (const Ints& pads : {Ints{0, 0, 0, 0}, {1, 1, 1, 1}, {0, 2, 1, 0}})
+        for (int64_t counted : {0, 1}) {
+          GraphBuilder b;
+          Attributes attributes{{"kernel_shape", Ints{3, 4}}, {"strides", Ints{2, 3}}, {"pads", pads}, {"ceil_mode", ceil}};
+          if (op == Op::AveragePool) attributes["count_include_pad"] = counted;
+          b.node(op, {b.input("x", {kN, 2_d, 9_d, 11_d})}, attributes);
+          expect_kernel(b, "pool_f32");
+        }
+  GraphBuilder wide;
+  wide.node(Op::MaxPool, {wide.input("x", {kN, 2_d, 9_d, 11_d})},
+            {{"kernel_shape", Ints{3, 2}}, {"dilations", Ints{2, 3}}, {"pads", Ints{1, 0, 1, 0}}});
+  expect_kernel(wide, "pool_f32");
+}
+
+TEST_F(CpuSteps, MatricesOfEveryBroadcast) {
+  for (const auto& [a, b] : {std::pair<SymShape, SymShape>{{kN, 2_d, 5_d, 7_d}, {7_d, 19_d}},
+                             {{3_d, 4_d, 7_d}, {kN, 3_d, 7_d, 5_d}},
+                             {{kN, 1_d, 5_d, 7_d}, {1_d, 3_d, 7_d, 20_d}},
+                             {{kN, 7_d}, {1_d, 7_d, 4_d}},
+                             {{3_d, kN, 7_d}, {3_d, 7_d, 6_d}}}) {
+    GraphBuilder g;
+    g.node(Op::MatMul, {g.input("a", a), g.input("b", b)});
+    expect_kernel(g, "batched_gemm_f32");
+  }
 }
 
 TEST_F(CpuSteps, Convolutions) {
@@ -114,9 +172,19 @@ TEST_F(CpuSteps, Unary) {
   expect_kernel(root, "unary_f32");
 }
 
+TEST_F(CpuSteps, Clip) {
+  for (int bounds : {1, 2, 3}) {
+    GraphBuilder b;
+    std::vector<ValueId> inputs{b.input("x", {kN, 50_d, 700_d}), bounds & 1 ? b.real(-0.5f) : kNoValue};
+    if (bounds & 2) inputs.push_back(b.real(0.25f));
+    b.node(Op::Clip, inputs);
+    expect_kernel(b, "clip_f32");
+  }
+}
+
 TEST_F(CpuSteps, BinaryWithEveryBroadcast) {
   for (Op op : {Op::Add, Op::Sub, Op::Mul, Op::Div})
-    for (const SymShape& other : {SymShape{kN, 5_d, 7_d}, {7_d}, {1_d, 5_d, 7_d}, {kN, 5_d, 1_d}, {}, {1_d}})
+    for (const SymShape& other : {SymShape{kN, 5_d, 7_d}, {7_d}, {1_d, 5_d, 7_d}, {kN, 5_d, 1_d}, {kN, 1_d, 7_d}, {5_d, 1_d}, {}, {1_d}})
       for (bool swapped : {false, true}) {
         GraphBuilder b;
         const ValueId x = b.node(Op::Exp, {b.input("x", {kN, 5_d, 7_d})}),
@@ -124,9 +192,14 @@ TEST_F(CpuSteps, BinaryWithEveryBroadcast) {
         b.node(op, swapped ? std::vector{y, x} : std::vector{x, y});
         expect_kernel(b, "binary_f32");
       }
-  GraphBuilder middle;
-  middle.node(Op::Add, {middle.input("x", {kN, 5_d, 7_d}), middle.input("y", {kN, 1_d, 7_d})});
-  expect_kernel(middle, "reference");
+  // A mask of windows, and operands that repeat along different axes.
+  for (const auto& [one, other] : {std::pair<SymShape, SymShape>{{kN, 3_d, 2_d, 5_d, 5_d}, {3_d, 1_d, 5_d, 5_d}},
+                                   {{kN, 1_d, 5_d, 1_d}, {4_d, 1_d, 7_d}},
+                                   {{1_d, 3_d, 1_d, 5_d}, {kN, 1_d, 4_d, 1_d}}}) {
+    GraphBuilder b;
+    b.node(Op::Sub, {b.input("x", one), b.input("y", other)});
+    expect_kernel(b, "binary_f32");
+  }
 }
 
 TEST_F(CpuSteps, Copies) {

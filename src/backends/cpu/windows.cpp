@@ -59,15 +59,6 @@ std::optional<Window> transpose_window(const Node& node, Window w, const std::ve
   return w;
 }
 
-std::optional<Window> expand_window(const Graph& graph, const Node& node, Window w,
-                                    const std::vector<Dim>& source) {
-  const SymShape& in = shape_of(graph, node.input(0));
-  const size_t missing = w.extents.size() - in.size();
-  for (size_t i = 0; i < w.extents.size(); ++i)
-    w.from_strides.push_back(i < missing || in[i - missing] == Dim::of(1) ? Dim::of(0) : source[i - missing]);
-  return w;
-}
-
 // The index of a Gather that takes one: a constant integer, made non-negative.
 std::optional<int64_t> gather_index(const Graph& graph, const Node& node) {
   if (!graph.is_constant(node.input(1)) || !graph.value(node.input(1)).integers) return std::nullopt;
@@ -137,7 +128,10 @@ std::optional<std::vector<Window>> windows_of(const Graph& graph, const Node& no
       made = transpose_window(node, std::move(w), source);
       break;
     case Op::Expand:
-      made = expand_window(graph, node, std::move(w), source);
+      if (auto strides = broadcast_strides(shape_of(graph, w.from), w.extents)) {
+        w.from_strides = std::move(*strides);
+        made = std::move(w);
+      }
       break;
     case Op::Gather:
       made = gather_window(graph, node, std::move(w), source);
@@ -150,6 +144,28 @@ std::optional<std::vector<Window>> windows_of(const Graph& graph, const Node& no
   }
   if (!made) return std::nullopt;
   return std::vector<Window>{std::move(*made)};
+}
+
+std::optional<std::vector<Dim>> broadcast_strides(const SymShape& from, const SymShape& to) {
+  std::vector<Dim> own, strides;
+  if (!strides_of(from, own)) return std::nullopt;
+  const size_t missing = to.size() - from.size();
+  for (size_t i = 0; i < to.size(); ++i)
+    strides.push_back(i < missing || from[i - missing] == Dim::of(1) ? Dim::of(0) : own[i - missing]);
+  return strides;
+}
+
+Loop::Loop(const SymShape& extents, const std::vector<Dim>& from_strides, const std::vector<Dim>& to_strides, int64_t batch) {
+  for (size_t i = 0; i < extents.size(); ++i) {
+    const Axis a{extents[i].at(batch), from_strides[i].at(batch), to_strides[i].at(batch)};
+    if (a.extent == 1) continue;
+    Axis* last = rank ? &axes[rank - 1] : nullptr;
+    if (last && last->from == a.from * a.extent && last->to == a.to * a.extent)
+      *last = {last->extent * a.extent, a.from, a.to};
+    else
+      axes[rank++] = a;
+  }
+  if (rank == 0) axes[rank++] = {1, 1, 1};
 }
 
 }  // namespace vitrail::cpu

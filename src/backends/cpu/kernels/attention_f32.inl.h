@@ -37,17 +37,18 @@ inline Vec exponentials(float* scores, int64_t sk) {
   }
   for (; key < sk; ++key) top[0] = max(top[0], load(scores + key * kPanel));
   const Vec highest = max(max(top[0], top[1]), max(top[2], top[3]));
+  const SoftmaxWeight weight;
   for (key = 0; key + kChains <= sk; key += kChains) {
     for (int i = 0; i < kChains; ++i) {
       float* at = scores + (key + i) * kPanel;
-      const Vec e = exp(load(at) - highest);
+      const Vec e = weight(load(at) - highest);
       store(at, e);
       sum[i] = sum[i] + e;
     }
   }
   for (; key < sk; ++key) {
     float* at = scores + key * kPanel;
-    const Vec e = exp(load(at) - highest);
+    const Vec e = weight(load(at) - highest);
     store(at, e);
     sum[0] = sum[0] + e;
   }

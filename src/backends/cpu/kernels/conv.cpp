@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "backends/cpu/kernels/depthwise.h"
 #include "backends/cpu/kernels/kernels.h"
 #include "backends/cpu/kernels/table.h"
 
@@ -123,11 +124,12 @@ void run_phase(const Kernels& kernels, ThreadPool& pool, const ConvArgs& args, c
 }  // namespace
 
 size_t conv_scratch_floats(const ConvArgs& args, int threads) {
-  const Sizes sizes(args);
-  return static_cast<size_t>(sizes.weights + threads * sizes.per_thread());
+  if (is_depthwise(args)) return static_cast<size_t>(threads * depthwise_floats(args));
+  return conv_transpose_scratch_floats(args, threads);
 }
 
 void conv(const Kernels& kernels, ThreadPool& pool, const ConvArgs& args, float* scratch) {
+  if (is_depthwise(args)) return depthwise(kernels, pool, args, scratch);
   const Sizes sizes(args);
   const Phase y = plain_phase(args.kh, args.sh, args.pad_top, args.dh, args.out_height);
   const Phase x = plain_phase(args.kw, args.sw, args.pad_left, args.dw, args.out_width);
@@ -136,7 +138,8 @@ void conv(const Kernels& kernels, ThreadPool& pool, const ConvArgs& args, float*
 }
 
 size_t conv_transpose_scratch_floats(const ConvArgs& args, int threads) {
-  return conv_scratch_floats(args, threads);
+  const Sizes sizes(args);
+  return static_cast<size_t>(sizes.weights + threads * sizes.per_thread());
 }
 
 void conv_transpose(const Kernels& kernels, ThreadPool& pool, const ConvArgs& args, float* scratch) {

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "backends/cpu/isa.h"
 #include "core/thread_pool.h"
@@ -48,6 +49,11 @@ struct BinaryArgs {
   int64_t a_row, a_col, b_row, b_col;
   float* out;
   int64_t rows, cols;
+  // Axes around the rows, outermost first: how far the operands move along each.
+  struct Outer {
+    int64_t extent, a, b;
+  };
+  std::span<const Outer> outer = {};
 };
 void binary(const Kernels& kernels, ThreadPool& pool, const BinaryArgs& args);
 

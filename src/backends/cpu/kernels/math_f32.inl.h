@@ -22,6 +22,15 @@ inline Vec exp(Vec x) {
   return scale_by_power(y, n);
 }
 
+// e^x for the weights of a softmax, x <= 0: exactly 0 from -69 down (1e-30), where masks put what they hide. Numbers too small for
+// float32's normal range would make every product behind them many times slower.
+struct SoftmaxWeight {
+  static constexpr float kLeast = -69.0f;
+  Vec least;
+  SoftmaxWeight() : least(exp(broadcast(kLeast))) {}
+  Vec operator()(Vec x) const { return exp(max(broadcast(kLeast), x)) - least; }
+};
+
 // erf within 7 ulp: x P(x^2) / Q(x^2), a minimax fit (relative error 1.9e-8) on |x| < 3.92, where erf rounds
 // to 1.
 inline Vec erf(Vec x) {

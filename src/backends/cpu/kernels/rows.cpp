@@ -28,6 +28,22 @@ void unary(const Kernels& kernels, ThreadPool& pool, Activation f, const float* 
 
 void binary(const Kernels& kernels, ThreadPool& pool, const BinaryArgs& args) {
   BinaryArgs a = args;
+  if (!a.outer.empty()) {
+    int64_t rows = a.rows;
+    for (const auto& axis : a.outer) rows *= axis.extent;
+    over_rows(pool, rows, a.cols, [&](int64_t first, int64_t last) {
+      for (int64_t r = first; r < last; ++r) {
+        const float *x = a.a + r % a.rows * a.a_row, *y = a.b + r % a.rows * a.b_row;
+        int64_t rest = r / a.rows;
+        for (size_t i = a.outer.size(); i-- > 0; rest /= a.outer[i].extent) {
+          x += rest % a.outer[i].extent * a.outer[i].a;
+          y += rest % a.outer[i].extent * a.outer[i].b;
+        }
+        kernels.binary_row(a.op, x, a.a_col, y, a.b_col, a.out + r * a.cols, a.cols);
+      }
+    });
+    return;
+  }
   // Operands that simply go on from row to row make one long row.
   if (a.rows == 1 || (a.a_row == a.cols * a.a_col && a.b_row == a.cols * a.b_col)) {
     a.cols *= a.rows;

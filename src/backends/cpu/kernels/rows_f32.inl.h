@@ -57,6 +57,7 @@ inline void layer_norm_bytes(const float* x, const float* gamma, const float* be
 }
 
 inline void softmax(const float* x, int64_t rows, int64_t cols, float* y) {
+  const SoftmaxWeight weight;
   for (int64_t r = 0; r < rows; ++r, x += cols, y += cols) {
     Vec top = broadcast(x[0]);
     int64_t c = 0;
@@ -65,13 +66,34 @@ inline void softmax(const float* x, int64_t rows, int64_t cols, float* y) {
     for (; c < cols; ++c) highest = x[c] > highest ? x[c] : highest;
     for (c = 0; c < cols; c += kWidth) {
       const int64_t n = cols - c < kWidth ? cols - c : kWidth;
-      store_first(y + c, exp(load_first(x + c, n) - broadcast(highest)), n);
+      store_first(y + c, weight(load_first(x + c, n) - broadcast(highest)), n);
     }
     const Vec inverse = broadcast(1.0f / sum_over(y, cols, [](Vec v) { return v; }));
     for (c = 0; c < cols; c += kWidth) {
       const int64_t n = cols - c < kWidth ? cols - c : kWidth;
       store_first(y + c, load_first(y + c, n) * inverse, n);
     }
+  }
+}
+
+// out[i] = start + Σ weights[t] · from[t][i], in the order of the taps.
+inline void weighted_rows(const float* const* from, const float* weights, int64_t taps, float start, float* out, int64_t count) {
+  constexpr int kChains = 4;
+  int64_t i = 0;
+  for (; i + kChains * kWidth <= count; i += kChains * kWidth) {
+    Vec sum[kChains];
+    for (int c = 0; c < kChains; ++c) sum[c] = broadcast(start);
+    for (int64_t t = 0; t < taps; ++t) {
+      const Vec w = broadcast(weights[t]);
+      for (int c = 0; c < kChains; ++c) sum[c] = fma(w, load(from[t] + i + c * kWidth), sum[c]);
+    }
+    for (int c = 0; c < kChains; ++c) store(out + i + c * kWidth, sum[c]);
+  }
+  for (; i < count; i += kWidth) {
+    const int64_t n = count - i < kWidth ? count - i : kWidth;
+    Vec sum = broadcast(start);
+    for (int64_t t = 0; t < taps; ++t) sum = fma(broadcast(weights[t]), load_first(from[t] + i, n), sum);
+    store_first(out + i, sum, n);
   }
 }
 

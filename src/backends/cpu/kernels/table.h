@@ -127,6 +127,8 @@ struct Kernels {
   void (*binary_row)(Binary op, const float* a, int64_t a_col, const float* b, int64_t b_col, float* out,
                      int64_t count);
   void (*gather_taps)(const TapArgs& args);
+  // out[i] = start + sum of weights[t] * from[t][i]
+  void (*weighted_rows)(const float* const* from, const float* weights, int64_t taps, float start, float* out, int64_t count);
   // out = a + (b - a) * t
   void (*mix)(const float* a, const float* b, float t, float* out, int64_t count);
   // Runs `rounds` rounds of independent multiply-adds; the floating-point operations done come back in

@@ -23,6 +23,7 @@ constexpr Kernels make_kernels(Isa isa) {
           unary,
           binary_row,
           gather_taps,
+          weighted_rows,
           mix,
           fma_loop,
           quantize,

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Transpose, Slice, Split, Concat, Expand and Gather by one index are all copies between strided windows.
-#include <array>
 #include <cstring>
 
 #include "backends/cpu/steps/steps.h"
@@ -9,32 +8,7 @@
 namespace vitrail::cpu {
 namespace {
 
-constexpr size_t kMaxAxes = 8;
-
-struct Axis {
-  int64_t extent, from, to;
-};
-
-// The window at one batch size: unit axes dropped, neighbours that move together merged.
-struct Loop {
-  std::array<Axis, kMaxAxes> axes;
-  size_t rank = 0;
-
-  Loop(const Window& w, int64_t batch) {
-    for (size_t i = 0; i < w.extents.size(); ++i) {
-      const Axis a{w.extents[i].at(batch), w.from_strides[i].at(batch), w.to_strides[i].at(batch)};
-      if (a.extent == 1) continue;
-      Axis* last = rank ? &axes[rank - 1] : nullptr;
-      if (last && last->from == a.from * a.extent && last->to == a.to * a.extent)
-        *last = {last->extent * a.extent, a.from, a.to};
-      else
-        axes[rank++] = a;
-    }
-    if (rank == 0) axes[rank++] = {1, 1, 1};
-  }
-};
-
-void copy_inner(const std::byte* from, std::byte* to, const Axis* axes, size_t rank, size_t size) {
+void copy_inner(const std::byte* from, std::byte* to, const Loop::Axis* axes, size_t rank, size_t size) {
   if (rank > 1) {
     for (int64_t i = 0; i < axes->extent; ++i)
       copy_inner(from + i * axes->from * static_cast<int64_t>(size),
@@ -61,7 +35,7 @@ class CopyStep : public Step {
 
   Status run(const RunState& s) const override {
     for (const Window& w : windows_) {
-      const Loop loop(w, s.batch);
+      const Loop loop(w.extents, w.from_strides, w.to_strides, s.batch);
       const auto size = static_cast<int64_t>(size_);
       const std::byte* from = s.data<std::byte>(w.from) + w.from_offset.at(s.batch) * size;
       std::byte* to = s.data<std::byte>(w.to) + w.to_offset.at(s.batch) * size;
@@ -69,7 +43,7 @@ class CopyStep : public Step {
         copy_inner(from, to, loop.axes.data(), 1, size_);
         continue;
       }
-      const Axis outer = loop.axes[0];
+      const Loop::Axis outer = loop.axes[0];
       s.pool.parallel_for(outer.extent, [&](int64_t i, int) {
         copy_inner(from + i * outer.from * size, to + i * outer.to * size, loop.axes.data() + 1,
                    loop.rank - 1, size_);

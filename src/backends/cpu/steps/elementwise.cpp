@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include "backends/cpu/steps/steps.h"
+#include "backends/cpu/windows.h"
 
 namespace vitrail::cpu {
 namespace {
@@ -91,6 +93,47 @@ class CastStep : public Step {
   Dim count_;
 };
 
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// A bound of a Clip: a constant, or what it is without one.
+std::optional<float> bound(const Graph& graph, const Node& node, size_t i, float absent) {
+  if (node.input(i) == kNoValue) return absent;
+  const bool known = graph.is_constant(node.input(i)) && graph.constant(node.input(i)).dtype() == DType::kF32 &&
+                     graph.constant(node.input(i)).count() == 1;
+  return known ? std::optional(graph.constant(node.input(i)).as<float>()[0]) : std::nullopt;
+}
+std::optional<float> least(const Graph& graph, const Node& node) { return bound(graph, node, 1, -kInfinity); }
+std::optional<float> most(const Graph& graph, const Node& node) { return bound(graph, node, 2, kInfinity); }
+
+class ClipStep : public Step {
+ public:
+  ClipStep(const Graph& graph, const Node& node)
+      : x_(node.input(0)),
+        y_(node.outputs[0]),
+        count_(*element_count(*graph.value(y_).shape)),
+        least_(*least(graph, node)),
+        most_(*most(graph, node)) {}
+  Status run(const RunState& s) const override {
+    constexpr int64_t kBlock = 1 << 14;
+    const int64_t count = count_.at(s.batch);
+    const float* x = s.data(x_);
+    float* y = s.data(y_);
+    s.pool.parallel_for((count + kBlock - 1) / kBlock, [&](int64_t block, int) {
+      const int64_t end = std::min(count, (block + 1) * kBlock);
+      for (int64_t i = block * kBlock; i < end; ++i) {
+        const float v = x[i] < least_ ? least_ : x[i];
+        y[i] = v > most_ ? most_ : v;
+      }
+    });
+    return {};
+  }
+
+ private:
+  ValueId x_, y_;
+  Dim count_;
+  float least_, most_;
+};
+
 std::optional<Binary> binary_of(Op op) {
   switch (op) {
     case Op::Add:
@@ -106,60 +149,18 @@ std::optional<Binary> binary_of(Op op) {
   }
 }
 
-// How an operand meets the output seen as [outer, rows, cols]: it covers the last `suffix` axes in full and
-// broadcasts over the others, or has one element for each of the first axes ([N, S, 1] against [N, S, C]).
-struct Broadcast {
-  bool whole = false, scalar = false;
-  bool column = false;  // all axes but the last, which is 1
-  size_t suffix = 0;    // trailing axes covered
-};
-
-std::optional<Broadcast> broadcast_of(const SymShape& operand, const SymShape& out) {
-  Broadcast b;
-  SymShape padded(out.size(), Dim::of(1));
-  std::copy(operand.rbegin(), operand.rend(), padded.rbegin());
-  if (padded == out) {
-    b.whole = true;
-    return b;
-  }
-  size_t suffix = 0;
-  while (suffix < out.size() && padded[out.size() - 1 - suffix] == out[out.size() - 1 - suffix]) ++suffix;
-  bool ones = true;
-  for (size_t i = 0; i + suffix < out.size(); ++i) ones &= padded[i] == Dim::of(1);
-  if (ones) {
-    b.suffix = suffix;
-    b.scalar = suffix == 0;
-    return b;
-  }
-  b.column = padded.back() == Dim::of(1) && std::equal(padded.begin(), padded.end() - 1, out.begin());
-  return b.column ? std::optional(b) : std::nullopt;
-}
-
-// The output as rows × cols so that each operand is whole, a row, a column or a scalar of it.
+// The strides of both operands along the output's axes.
 struct BinaryPlan {
-  Dim rows, cols;
-  int64_t a_row_on, a_col, b_row_on, b_col;  // *_row_on: 1 when the operand advances with the row
+  SymShape extents;
+  std::vector<Dim> a, b;
 };
 
 std::optional<BinaryPlan> plan_binary(const Graph& graph, const Node& node) {
   const SymShape& out = *graph.value(node.outputs[0]).shape;
-  const auto a = broadcast_of(*graph.value(node.input(0)).shape, out);
-  const auto b = broadcast_of(*graph.value(node.input(1)).shape, out);
-  if (!a || !b) return std::nullopt;
-  size_t suffix = out.size();
-  for (const auto* x : {&*a, &*b}) {
-    if (x->column) suffix = std::min<size_t>(suffix, 1);
-    if (x->suffix > 0) suffix = std::min(suffix, x->suffix);
-  }
-  for (const auto* x : {&*a, &*b})
-    if ((x->suffix > 0 && x->suffix != suffix) || (x->column && suffix != 1)) return std::nullopt;
-  if (out.empty()) suffix = 0;
-  const auto rows = element_count(SymShape(out.begin(), out.end() - static_cast<std::ptrdiff_t>(suffix)));
-  const auto cols = element_count(SymShape(out.end() - static_cast<std::ptrdiff_t>(suffix), out.end()));
-  if (!rows || !cols) return std::nullopt;
-  const auto advances = [](const Broadcast& x) { return int64_t{x.whole || x.column}; };
-  const auto spans = [](const Broadcast& x) { return int64_t{x.whole || x.suffix > 0}; };
-  return BinaryPlan{*rows, *cols, advances(*a), spans(*a), advances(*b), spans(*b)};
+  auto a = broadcast_strides(*graph.value(node.input(0)).shape, out);
+  auto b = broadcast_strides(*graph.value(node.input(1)).shape, out);
+  if (!a || !b || !element_count(out)) return std::nullopt;
+  return BinaryPlan{out, std::move(*a), std::move(*b)};
 }
 
 class BinaryStep : public Step {
@@ -171,18 +172,24 @@ class BinaryStep : public Step {
         plan_(*plan_binary(graph, node)),
         op_(*binary_of(node.op)) {}
   Status run(const RunState& s) const override {
-    const int64_t cols = plan_.cols.at(s.batch);
+    const Loop loop(plan_.extents, plan_.a, plan_.b, s.batch);
+    std::array<BinaryArgs::Outer, kMaxAxes> outer;
     BinaryArgs args{};
     args.op = op_;
     args.a = s.data(a_);
     args.b = s.data(b_);
-    args.a_col = plan_.a_col;
-    args.b_col = plan_.b_col;
-    args.a_row = plan_.a_row_on * (plan_.a_col ? cols : 1);
-    args.b_row = plan_.b_row_on * (plan_.b_col ? cols : 1);
     args.out = s.data(y_);
-    args.rows = plan_.rows.at(s.batch);
-    args.cols = cols;
+    args.rows = 1;
+    for (size_t i = 0; i < loop.rank; ++i) {
+      const auto& [extent, a, b] = loop.axes[i];
+      if (i + 1 == loop.rank)
+        args.cols = extent, args.a_col = a, args.b_col = b;
+      else if (i + 2 == loop.rank)
+        args.rows = extent, args.a_row = a, args.b_row = b;
+      else
+        outer[i] = {extent, a, b};
+    }
+    args.outer = {outer.data(), loop.rank > 2 ? loop.rank - 2 : 0};
     binary(s.kernels, s.pool, args);
     return {};
   }
@@ -221,13 +228,19 @@ std::unique_ptr<Step> make_unary(const Graph& graph, const Node& node) {
   return std::make_unique<UnaryStep>(graph, node);
 }
 
+std::string refuse_clip(const Graph& graph, const Node& node) {
+  if (graph.value(node.input(0)).dtype != DType::kF32) return "input is not float32";
+  if (!least(graph, node) || !most(graph, node)) return "a bound is no constant";
+  return element_count(*graph.value(node.outputs[0]).shape) ? "" : "element count is not affine in the batch";
+}
+
+std::unique_ptr<Step> make_clip(const Graph& graph, const Node& node) { return std::make_unique<ClipStep>(graph, node); }
+
 std::string refuse_binary(const Graph& graph, const Node& node) {
   for (size_t i : {size_t{0}, size_t{1}})
     if (graph.value(node.input(i)).dtype != DType::kF32) return "an operand is not float32";
-  return plan_binary(graph, node) ? ""
-                                  : fmt::format("broadcast of {} and {} is not by rows, columns or scalars",
-                                                to_string(*graph.value(node.input(0)).shape),
-                                                to_string(*graph.value(node.input(1)).shape));
+  if (graph.value(node.outputs[0]).shape->size() > kMaxAxes) return fmt::format("more than {} axes", kMaxAxes);
+  return plan_binary(graph, node) ? "" : "strides are not affine in the batch";
 }
 
 std::unique_ptr<Step> make_binary(const Graph& graph, const Node& node) {

@@ -62,39 +62,6 @@ class SoftmaxStep : public Step {
   int64_t cols_;
 };
 
-// Mean over an axis, x seen as [outer, length, inner]: mean pooling. Each output is one chain of additions in
-// order.
-class MeanStep : public Step {
- public:
-  MeanStep(const Graph& graph, const Node& node) : x_(node.input(0)), y_(node.outputs[0]) {
-    const SymShape& shape = *graph.value(x_).shape;
-    const auto axis = static_cast<std::ptrdiff_t>(*mean_axis(graph, node));
-    outer_ = *element_count(SymShape(shape.begin(), shape.begin() + axis));
-    length_ = shape[static_cast<size_t>(axis)].fixed;
-    inner_ = element_count(SymShape(shape.begin() + axis + 1, shape.end()))->fixed;
-  }
-  Status run(const RunState& s) const override {
-    const float* x = s.data(x_);
-    float* y = s.data(y_);
-    s.pool.parallel_for(outer_.at(s.batch), [&](int64_t o, int) {
-      float* sum = y + o * inner_;
-      std::fill_n(sum, inner_, 0.0f);
-      for (int64_t i = 0; i < length_; ++i) {
-        const float* row = x + (o * length_ + i) * inner_;
-        for (int64_t j = 0; j < inner_; ++j) sum[j] += row[j];
-      }
-      const float scale = 1.0f / static_cast<float>(length_);
-      for (int64_t j = 0; j < inner_; ++j) sum[j] *= scale;
-    });
-    return {};
-  }
-
- private:
-  ValueId x_, y_;
-  Dim outer_;
-  int64_t length_ = 0, inner_ = 0;
-};
-
 std::string refuse_rows(const Graph& graph, const Node& node) {
   if (graph.value(node.input(0)).dtype != DType::kF32) return "input is not float32";
   if (!is_last_axis(graph, node)) return "not over the last axis";
@@ -122,22 +89,6 @@ std::string refuse_softmax(const Graph& graph, const Node& node) { return refuse
 
 std::unique_ptr<Step> make_softmax(const Graph& graph, const Node& node) {
   return std::make_unique<SoftmaxStep>(graph, node);
-}
-
-std::string refuse_mean(const Graph& graph, const Node& node) {
-  if (graph.value(node.input(0)).dtype != DType::kF32) return "input is not float32";
-  const auto axis = mean_axis(graph, node);
-  if (!axis) return "not over one known axis";
-  const SymShape& shape = *graph.value(node.input(0)).shape;
-  for (size_t i = *axis; i < shape.size(); ++i)
-    if (!shape[i].is_fixed()) return "extents from the axis on depend on the batch";
-  if (!element_count(SymShape(shape.begin(), shape.begin() + static_cast<std::ptrdiff_t>(*axis))))
-    return "the outer extents are not affine in the batch";
-  return "";
-}
-
-std::unique_ptr<Step> make_mean(const Graph& graph, const Node& node) {
-  return std::make_unique<MeanStep>(graph, node);
 }
 
 }  // namespace vitrail::cpu

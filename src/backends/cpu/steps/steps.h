@@ -43,13 +43,17 @@ std::string refuse_layer_norm(const Graph&, const Node&);
 std::unique_ptr<Step> make_layer_norm(const Graph&, const Node&);
 std::string refuse_softmax(const Graph&, const Node&);
 std::unique_ptr<Step> make_softmax(const Graph&, const Node&);
-std::string refuse_mean(const Graph&, const Node&);
-std::unique_ptr<Step> make_mean(const Graph&, const Node&);
+std::string refuse_reduce(const Graph&, const Node&);
+std::unique_ptr<Step> make_reduce(const Graph&, const Node&);
+std::string refuse_batch_norm(const Graph&, const Node&);
+std::unique_ptr<Step> make_batch_norm(const Graph&, const Node&);
 
 std::string refuse_cast(const Graph&, const Node&);
 std::unique_ptr<Step> make_cast(const Graph&, const Node&);
 std::string refuse_unary(const Graph&, const Node&);
 std::unique_ptr<Step> make_unary(const Graph&, const Node&);
+std::string refuse_clip(const Graph&, const Node&);
+std::unique_ptr<Step> make_clip(const Graph&, const Node&);
 std::string refuse_binary(const Graph&, const Node&);
 std::unique_ptr<Step> make_binary(const Graph&, const Node&);
 
@@ -60,6 +64,8 @@ std::unique_ptr<Step> make_copy(const Graph&, const Node&);
 std::string refuse_conv(const Graph&, const Node&);
 void prepare_conv_transpose(Graph&, Node&);
 std::unique_ptr<Step> make_conv(const Graph&, const Node&);
+std::string refuse_pool(const Graph&, const Node&);
+std::unique_ptr<Step> make_pool(const Graph&, const Node&);
 std::string refuse_resize(const Graph&, const Node&);
 std::unique_ptr<Step> make_resize(const Graph&, const Node&);
 
