@@ -79,12 +79,11 @@ def _size(size):
 
 
 def prepare(path, c):
-    """One picture as [3, height, width] float32, by Pillow, as Vitrail prepares it."""
+    """One picture as [3, height, width] float32, by Pillow or torchvision, as Vitrail prepares it."""
     import numpy as np
     from PIL import Image, ImageOps
 
     picture = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
-    filters = {"nearest": Image.NEAREST, "bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC, "lanczos": Image.LANCZOS}
     h, w = math.floor(c["height"] / c["crop_pct"]), math.floor(c["width"] / c["crop_pct"])
     if c["resize_mode"] != "squash":
         ratios = picture.width / w, picture.height / h
@@ -94,19 +93,42 @@ def prepare(path, c):
         else:
             ratio = max(ratios) if c["resize_mode"] == "longest" else min(ratios)
             w, h = max(1, round(picture.width / ratio)), max(1, round(picture.height / ratio))
-    picture = picture.resize((w, h), filters[c["interpolation"]])
-    mean = c["mean"][::-1] if c["color"] == "BGR" else c["mean"]  # the picture is still RGB
-    canvas = Image.new("RGB", (c["width"], c["height"]), tuple(min(255, max(0, round(255 * float(np.float32(m))))) for m in mean))
-    left, top = _offset(w, c["width"]), _offset(h, c["height"])
-    canvas.paste(picture, (-left, -top))
-    pixels = (np.asarray(canvas, np.float32) / np.float32(255)).transpose(2, 0, 1)
-    if c["color"] == "BGR":
-        pixels = pixels[::-1]
-    return (pixels - np.array(c["mean"], np.float32)[:, None, None]) / np.array(c["std"], np.float32)[:, None, None]
+    mean, std = (np.array(c[key], np.float32) for key in ("mean", "std"))
+    if c["color"] == "BGR":  # the picture is still RGB
+        mean, std = mean[::-1], std[::-1]
+    arithmetic = c.get("arithmetic", "pillow")
+
+    def scaled(pixels):
+        return pixels.astype(np.float32) / np.float32(255) if arithmetic == "pillow" else pixels.astype(np.float32) * np.float32(1 / 255)
+
+    pixels = _resized(picture, w, h, c["interpolation"], arithmetic, scaled)
+    canvas = np.empty((c["height"], c["width"], 3), np.float32)
+    canvas[:] = scaled(np.clip(np.round(255 * mean.astype(float)), 0, 255))
+    (x, to_x, columns), (y, to_y, rows) = _overlap(w, c["width"]), _overlap(h, c["height"])
+    canvas[to_y:to_y + rows, to_x:to_x + columns] = pixels[y:y + rows, x:x + columns]
+    normal = ((canvas - mean) / std).transpose(2, 0, 1)
+    return np.ascontiguousarray(normal[::-1] if c["color"] == "BGR" else normal)
 
 
-def _offset(scaled, target):
-    return round((scaled - target) / 2) if scaled >= target else -((target - scaled) // 2)
+def _resized(picture, w, h, interpolation, arithmetic, scaled):
+    """[h, w, 3] with channels of 0 to 1."""
+    import numpy as np
+    from PIL import Image
+
+    if arithmetic == "pillow":
+        return scaled(np.asarray(picture.resize((w, h), getattr(Image.Resampling, interpolation.upper()))))
+    import torch
+    from torchvision.transforms import InterpolationMode, v2
+
+    pixels = np.array(picture)
+    tensor = torch.from_numpy(scaled(pixels) if arithmetic == "torchvision-float" else pixels).permute(2, 0, 1).contiguous()
+    made = v2.functional.resize(tensor, [h, w], InterpolationMode(interpolation), antialias=True).permute(1, 2, 0).numpy()
+    return made if arithmetic == "torchvision-float" else scaled(made)
+
+
+def _overlap(scaled, target):
+    """First pixel of the picture, first pixel of the output, and how many."""
+    return (round((scaled - target) / 2), 0, target) if scaled >= target else (0, (target - scaled) // 2, scaled)
 
 
 def read_preprocess(path):

@@ -24,7 +24,8 @@ constexpr std::pair<std::string_view, Interpolation> kInterpolations[] = {
     {"box", Interpolation::kBox},
     {"hamming", Interpolation::kHamming}};
 constexpr std::pair<std::string_view, Arithmetic> kArithmetics[] = {{"pillow", Arithmetic::kPillow},
-                                                                    {"torchvision", Arithmetic::kTorch}};
+                                                                    {"torchvision", Arithmetic::kTorch},
+                                                                    {"torchvision-float", Arithmetic::kTorchFloat}};
 constexpr std::pair<std::string_view, Decoding> kDecodings[] = {{"exact", Decoding::kExact},
                                                                 {"scaled", Decoding::kScaled}};
 
@@ -126,7 +127,7 @@ Status check_contract(const PreprocessContract& c) {
   }
   if (c.color != "RGB" && c.color != "BGR")
     return bad_input("preprocessing: \"color\" is \"{}\", expected \"RGB\" or \"BGR\"", c.color);
-  if (c.arithmetic == Arithmetic::kTorch && c.interpolation != Interpolation::kNearest &&
+  if (c.arithmetic != Arithmetic::kPillow && c.interpolation != Interpolation::kNearest &&
       c.interpolation != Interpolation::kBilinear && c.interpolation != Interpolation::kBicubic)
     return bad_input(
         "preprocessing: \"interpolation\" is \"{}\", which torchvision has not for tensors: choose nearest, bilinear "

@@ -10,9 +10,9 @@ namespace vitrail {
 
 enum class ResizeMode { kSquash, kShortest, kLongest };
 enum class Interpolation { kNearest, kBilinear, kBicubic, kLanczos, kBox, kHamming };
-// Whose arithmetic a resize repeats to the bit: Image.resize of Pillow, or torchvision.transforms.v2.Resize with
-// antialias on uint8 tensors, which Hugging Face's image processors use.
-enum class Arithmetic { kPillow, kTorch };
+// Whose arithmetic is repeated to the bit: Image.resize of Pillow, then ToTensor; torchvision.transforms.v2.Resize with antialias
+// on uint8 tensors, which Hugging Face's image processors use, then v2.ToDtype; or these two the other way round, on float32.
+enum class Arithmetic { kPillow, kTorch, kTorchFloat };
 // kScaled lets libjpeg shrink large JPEGs by 2, 4 or 8 while it decodes them, never below the size that is wanted:
 // faster, and no longer the same pixels.
 enum class Decoding { kExact, kScaled };

@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "preprocess/codec.h"
+#include "preprocess/float_resize.h"
 #include "preprocess/resize.h"
 
 namespace vitrail {
@@ -57,7 +58,10 @@ Overlap centre(int64_t scaled, int output) {
 struct ValueTable {
   float of[256];
   ValueTable(const PreprocessContract& c, size_t channel) {
-    for (int v = 0; v < 256; ++v) of[v] = (static_cast<float>(v) / 255.0f - c.mean[channel]) / c.std[channel];
+    for (int v = 0; v < 256; ++v) {
+      const auto byte = static_cast<float>(v);  // ToTensor divides, v2.ToDtype multiplies
+      of[v] = ((c.arithmetic == Arithmetic::kPillow ? byte / 255.0f : byte * (1.0f / 255.0f)) - c.mean[channel]) / c.std[channel];
+    }
   }
 };
 
@@ -107,8 +111,31 @@ uint8_t padding(const PreprocessContract& c, size_t channel) {
   return static_cast<uint8_t>(std::clamp<int64_t>(python_round(255.0 * c.mean[channel]), 0, 255));
 }
 
+// As finish() below, where pixels are floats before they are resized.
+Status finish_floats(const Image& image, const Place& place, const PreprocessContract& c, float* out) {
+  VTL_TRY(check_contract(c));
+  if (place.width < 1 || place.height < 1) return usage_error("an empty image cannot be preprocessed");
+  const Layout layout(place.width, place.height, c);
+  VTL_ASSIGN(const FloatImage part, resize_floats(image, place, layout.scaled.width, layout.scaled.height, c.interpolation,
+                                                  layout.region()));
+  const size_t plane = static_cast<size_t>(c.height) * static_cast<size_t>(c.width);
+  for (size_t channel = 0; channel < 3; ++channel) {
+    const size_t in = c.color == "BGR" ? 2 - channel : channel;
+    const ValueTable bytes(c, channel);
+    std::fill_n(out + channel * plane, plane, bytes.of[padding(c, channel)]);
+    for (int row = 0; row < layout.y.count; ++row)
+      for (int column = 0; column < layout.x.count; ++column) {
+        const size_t from = static_cast<size_t>(row) * static_cast<size_t>(part.width) + static_cast<size_t>(column);
+        const size_t to = static_cast<size_t>(layout.y.to + row) * static_cast<size_t>(c.width) + static_cast<size_t>(layout.x.to + column);
+        out[channel * plane + to] = (part.values[3 * from + in] - c.mean[channel]) / c.std[channel];
+      }
+  }
+  return {};
+}
+
 // Normalised planes of floats.
 Status finish(const Image& image, const Place& place, const PreprocessContract& c, float* out) {
+  if (c.arithmetic == Arithmetic::kTorchFloat) return finish_floats(image, place, c, out);
   return fit(image, place, c, [&](const Image& part, const Overlap& x, const Overlap& y) {
     const ValueTable values[3] = {{c, 0}, {c, 1}, {c, 2}};
     const size_t plane = static_cast<size_t>(c.height) * static_cast<size_t>(c.width);
@@ -130,6 +157,8 @@ Status finish(const Image& image, const Place& place, const PreprocessContract& 
 
 // Bytes as they are.
 Status finish(const Image& image, const Place& place, const PreprocessContract& c, uint8_t* out) {
+  if (c.arithmetic == Arithmetic::kTorchFloat)
+    return usage_error("\"arithmetic\": \"torchvision-float\" makes no bytes: build with --input float32, or choose pillow or torchvision");
   return fit(image, place, c, [&](const Image& part, const Overlap& x, const Overlap& y) {
     const size_t pixels = static_cast<size_t>(c.height) * static_cast<size_t>(c.width);
     if (x.count < c.width || y.count < c.height)

@@ -7,6 +7,7 @@
 #include <new>
 
 #include "core/error.h"
+#include "preprocess/float_resize.h"
 #include "preprocess/resample.h"
 
 namespace vitrail {
@@ -43,7 +44,7 @@ Image vertical_pass(const Image& in, const Taps& taps, int64_t row_offset, int64
 // nearest_neighbor_compute_source_index, in float.
 std::vector<int> nearest_positions(int source, int64_t target, int64_t first, int count, Arithmetic arithmetic) {
   std::vector<int> positions;
-  if (arithmetic == Arithmetic::kTorch) {
+  if (arithmetic != Arithmetic::kPillow) {
     const float scale = static_cast<float>(source) / static_cast<float>(target);
     for (int64_t i = first; i < first + count; ++i)
       positions.push_back(std::min(static_cast<int>(std::floor(static_cast<float>(i) * scale)), source - 1));
@@ -72,7 +73,7 @@ Status check(int source_width, int source_height, int64_t width, int64_t height,
              const Region& r) {
   if (source_width < 1 || source_height < 1)
     return usage_error("an image of {}x{} pixels cannot be resized", source_width, source_height);
-  if (scaling.arithmetic == Arithmetic::kTorch && scaling.interpolation > Interpolation::kBicubic)
+  if (scaling.arithmetic != Arithmetic::kPillow && scaling.interpolation > Interpolation::kBicubic)
     return usage_error("torchvision has nearest, bilinear and bicubic for tensors, nothing else");
   if (width < 1 || height < 1 || width > kMaxScaledSide || height > kMaxScaledSide)
     return usage_error("a {}x{} image would become {}x{}; 1 to {} a side are possible: crop it first",
@@ -128,6 +129,9 @@ Result<Region> source_region(int source_width, int source_height, int64_t width,
   if (scaling.interpolation == Interpolation::kNearest) return Region{0, 0, source_width, source_height};
   // The last windows of an axis end last, the first begin first.
   auto range = [&](int source, int64_t target, int64_t first, int count) {
+    if (scaling.arithmetic == Arithmetic::kTorchFloat && source != target)
+      return std::pair(make_float_taps(scaling.interpolation, source, target, first, 1).begin,
+                       make_float_taps(scaling.interpolation, source, target, first + count - 1, 1).end);
     const Taps head = axis_taps(scaling, source, target, first, 1);
     const Taps tail = axis_taps(scaling, source, target, first + count - 1, 1);
     return std::pair(head.begin, tail.end);
@@ -140,14 +144,20 @@ Result<Region> source_region(int source_width, int source_height, int64_t width,
                         height);
 }
 
-Result<Image> resize_region(const Image& image, const Place& place, int64_t width, int64_t height,
-                            const Scaling& scaling, const Region& region) try {
+Status check_source(const Image& image, const Place& place, int64_t width, int64_t height, const Scaling& scaling,
+                    const Region& region) {
   VTL_TRY(check_pixels(image));
   VTL_ASSIGN(const Region needed, source_region(place.width, place.height, width, height, scaling, region));
   if (place.x < 0 || place.y < 0 || place.x > needed.x || place.y > needed.y ||
       place.x + image.width < needed.x + needed.width || place.y + image.height < needed.y + needed.height)
     return usage_error("a resize needs {}x{} pixels from ({}, {}); {}x{} from ({}, {}) were given", needed.width,
                        needed.height, needed.x, needed.y, image.width, image.height, place.x, place.y);
+  return {};
+}
+
+Result<Image> resize_region(const Image& image, const Place& place, int64_t width, int64_t height,
+                            const Scaling& scaling, const Region& region) try {
+  VTL_TRY(check_source(image, place, width, height, scaling, region));
   const bool scale_x = width != place.width, scale_y = height != place.height;
   if (!scale_x && !scale_y)
     return copy_region(image, {region.x - place.x, region.y - place.y, region.width, region.height});

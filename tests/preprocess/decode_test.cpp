@@ -146,10 +146,11 @@ TEST(Decode, StrayBytesInAJpegAreTolerated) {
 
 // A TIFF block with one orientation entry.
 std::string exif(bool little, char value) {
-  return little
-             ? std::string("II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0", 18) + value + std::string(7, '\0')
-             : std::string("MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0", 19) + value +
-                   std::string(6, '\0');
+  std::string block = little ? std::string("II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0", 18)
+                             : std::string("MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0", 19);
+  block.push_back(value);
+  block.append(little ? 7 : 6, '\0');
+  return block;
 }
 
 TEST(Decode, OrientationOfBothByteOrders) {

@@ -13,6 +13,7 @@
 #include "core/npy.h"
 #include "../tools/python.h"
 #include "encode.h"
+#include "preprocess/float_resize.h"
 #include "preprocess/preprocess.h"
 #include "preprocess/resize.h"
 
@@ -128,6 +129,48 @@ TEST(Torchvision, ResizesTensorsOfBytesToTheSameBits) {
     Image out{112, 112, std::vector<uint8_t>(size_t{3} * 112 * 112)};
     ASSERT_TRUE(preprocess_encoded(testing::bytes_of(*file), *contract, out.pixels.data()).ok());
     expect_pixels(out, c["expected"], c.dump());
+  }
+}
+
+void expect_floats(std::span<const float> made, const std::string& npy, const std::string& what) {
+  const auto expected = load_npy(npy);
+  ASSERT_TRUE(expected.ok()) << expected.status().message();
+  const auto values = expected->as<float>();
+  ASSERT_EQ(values.size(), made.size()) << what;
+  int different = 0;
+  float largest = 0;
+  for (size_t i = 0; i < values.size(); ++i) {
+    different += values[i] != made[i];
+    largest = std::max(largest, std::abs(values[i] - made[i]));
+  }
+  EXPECT_EQ(different, 0) << what << ": of " << values.size() << " values, by at most " << largest;
+}
+
+// PyTorch's kernels for processors without AVX2 round elsewhere.
+TEST(Torchvision, ResizesTensorsOfFloatsToTheSameBits) {
+#if defined(__x86_64__)
+  if (!__builtin_cpu_supports("avx2")) GTEST_SKIP() << "PyTorch has other bits without AVX2";
+#endif
+  VTL_EXPECTED(expected, "torchvision_expected.py", "torch, torchvision");
+  EXPECT_GT(expected.manifest["float"].size(), 90u);
+  EXPECT_GT(expected.manifest["whole"].size(), 30u);
+  for (const Json& c : expected.manifest["float"]) {
+    const auto contract = parse_contract(Json{{"interpolation", c["interpolation"]}}.dump());
+    const auto image = load_image(c["path"]);
+    ASSERT_TRUE(image.ok() && contract.ok());
+    const int width = c["width"], height = c["height"];
+    const auto resized = resize_floats(*image, {0, 0, image->width, image->height}, width, height, contract->interpolation,
+                                       {0, 0, width, height});
+    ASSERT_TRUE(resized.ok()) << resized.status().message();
+    expect_floats(resized->values, c["expected"], c.dump() + fmt::format(" from {}x{}", image->width, image->height));
+  }
+  for (const Json& c : expected.manifest["whole"]) {
+    const auto contract = parse_contract(c["contract"].dump());
+    const auto file = read_file(c["path"], kMaxImageFileBytes);
+    ASSERT_TRUE(file.ok() && contract.ok()) << contract.status().message();
+    std::vector<float> out(size_t{3} * 112 * 112);
+    ASSERT_TRUE(preprocess_encoded(testing::bytes_of(*file), *contract, out.data()).ok());
+    expect_floats(out, c["expected"], c.dump());
   }
 }
 
