@@ -58,6 +58,26 @@ std::string quantization_text(const Inspection& i) {
   return text;
 }
 
+// What missed the fast path and why, one line for all parts alike. Kernels of bytes are missed by every float model, and count in
+// quantized ones alone.
+std::string missed_text(const Inspection& i) {
+  std::vector<std::pair<std::string, std::vector<std::string>>> alike;
+  const auto add = [&](const std::string& what, const std::string& name) {
+    auto found = std::ranges::find(alike, what, &std::pair<std::string, std::vector<std::string>>::first);
+    if (found == alike.end()) found = alike.insert(alike.end(), {what, {}});
+    found->second.push_back(name);
+  };
+  for (const Unfused& part : i.unfused) add(fmt::format("{} stays in single layers: {}", part.part, part.reason), part.name);
+  for (const LayerReport& l : i.layers)
+    if (l.kernel == "reference" || !i.quantization.products.empty())
+      for (const Refusal& r : l.refused) add(fmt::format("{} runs on {}, not {}: {}", l.op, l.kernel, r.kernel, r.reason), l.name);
+  if (alike.empty()) return "";
+  std::string text = "\nMissed the fast path:\n";
+  for (const auto& [what, names] : alike)
+    text += fmt::format("  {} × {} (the first is '{}')\n", names.size(), what, names[0]);
+  return text;
+}
+
 nlohmann::ordered_json to_json(const Inspection& i) {
   const ModelStructure& s = i.structure;
   auto stages = nlohmann::ordered_json::array();
@@ -69,6 +89,9 @@ nlohmann::ordered_json to_json(const Inspection& i) {
                       {"activation_bytes", c.activation_bytes}});
   auto passes = nlohmann::ordered_json::object();
   for (const PassReport& p : i.passes) passes[p.pass] = p.changes;
+  auto unfused = nlohmann::ordered_json::array();
+  for (const Unfused& part : i.unfused)
+    unfused.push_back({{"part", part.part}, {"name", part.name}, {"reason", part.reason}});
   return {{"model", i.model},
           {"hash", i.hash},
           {"opset", i.opset},
@@ -91,6 +114,7 @@ nlohmann::ordered_json to_json(const Inspection& i) {
             {"reason", s.reason}}},
           {"quantization", quantization_json(i)},
           {"passes", passes},
+          {"unfused", unfused},
           {"backend", i.backend},
           {"layers", layers_json(i.layers)},
           {"warnings", i.warnings}};
@@ -126,9 +150,7 @@ std::string to_text(const Inspection& i) {
   text += fmt::format("\nOn backend {}:", i.backend);
   for (const auto& [kernel, n] : kernels) text += fmt::format(" {}×{}", kernel, n);
   text += "\n";
-  for (const LayerReport& l : i.layers)
-    for (const Refusal& r : l.refused)
-      text += fmt::format("  {} ({}) missed {}: {}\n", l.name, l.op, r.kernel, r.reason);
+  text += missed_text(i);
   return text;
 }
 

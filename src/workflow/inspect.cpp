@@ -65,6 +65,7 @@ Result<Inspection> inspect_model(const std::string& path, const std::string& bac
   find_integer_products(graph, i.quantization);
   i.quantization_scheme = scheme(i.quantization, model.quantized_operators);
   VTL_ASSIGN(i.structure, fuse(graph, &i.passes));
+  i.unfused = find_unfused(graph);
   i.stages = stage_costs(graph);
   for (const StageCost& c : i.stages) i.flops += c.flops;
   VTL_ASSIGN(i.layers, backend->compile(graph, {}));

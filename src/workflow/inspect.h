@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "passes/unfused.h"
 #include "workflow/build.h"
 
 namespace vitrail {
@@ -30,6 +31,7 @@ struct Inspection {
   std::vector<StageCost> stages;
   ModelStructure structure;
   std::vector<PassReport> passes;
+  std::vector<Unfused> unfused;
   std::vector<LayerReport> layers;  // on `backend`
   std::string quantization_scheme;  // "none", "Q/DQ", "Q/DQ in float8", "QOperator"
   QuantizationReport quantization;
