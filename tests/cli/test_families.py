@@ -11,14 +11,7 @@ FOLDER = EXPORTS / "families"
 NAMES = sorted(p.stem for suffix in ("onnx", "failed") for p in FOLDER.glob(f"*.{suffix}"))
 
 
-# What TorchScript writes for these is not read yet; dynamo's exports of the same classes are.
-NOT_YET = {"dinov3_hf_torchscript": "an If whose condition depends on the data (rotary positions)",
-           "sam_hf_torchscript": "Einsum of values whose shapes are not known at import",
-           "sam_timm_torchscript": "Einsum of values whose shapes are not known at import"}
-
-
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.xfail(reason=NOT_YET[n], strict=True)) if n in NOT_YET else n
-                                  for n in NAMES])
+@pytest.mark.parametrize("name", NAMES)
 def test_family_computes_what_pytorch_does(vitrail, tmp_path, name):
     failed = FOLDER / f"{name}.failed"
     assert not failed.exists(), failed.read_text()
@@ -51,3 +44,12 @@ def test_no_family_is_missing():
     text = (ROOT / "tests/tools/families.py").read_text()
     families = set(re.findall(r'^    "(\w+)": ', text[text.index("FAMILIES = {"):text.index("\nSIZES")], re.M))
     assert families and families == {n.rpartition("_")[0] for n in NAMES}
+
+
+def test_inspect_says_what_missed_the_fast_path_and_why(vitrail):
+    path = FOLDER / "swin_timm_dynamo.onnx"
+    unfused = vitrail.json("inspect", path)["unfused"]
+    assert {u["part"] for u in unfused} == {"attention"} and all("Reshape stands between" in u["reason"] for u in unfused)
+    text = vitrail("inspect", path).stdout
+    assert "Missed the fast path:" in text and f"{len(unfused)} × attention stays in single layers" in text
+    assert "Missed" not in vitrail("inspect", FOLDER / "vit_timm_dynamo.onnx").stdout

@@ -97,6 +97,7 @@ const std::map<std::string_view, Note> kNotes = {
     {"TopK", {"number", "always sorted; equal ones in their order, NaN is the largest"}},
     {"Transpose", {"any", ""}},
     {"Unsqueeze", {"any", ""}},
+    {"Trilu", {"any", "`upper`; k int32 or int64"}},
     {"AveragePool", {"float", "any number of spatial axes"}},
     {"BatchNormalization", {"float", "inference only"}},
     {"Conv", {"float", "any number of spatial axes"}},
@@ -138,7 +139,7 @@ constexpr const char* kRestatedHead = R"(
 ## Restated when imported
 
 These are written in operators of the table above by the importer (`src/import/onnx/restated.def`), so that passes and backends
-see one form of each. An If whose condition is known (one about shapes) becomes the branch that it takes.
+see one form of each. An If whose condition follows from shapes and constants becomes the branch that it takes.
 
 | operator | inputs | outputs | becomes |
 |---|---|---|---|
