@@ -2,6 +2,7 @@
 #include "passes/pipeline.h"
 
 #include "graph/edit.h"
+#include "passes/batch_first.h"
 #include "passes/cleanup.h"
 #include "passes/fold_batch_norm.h"
 #include "passes/fold_constants.h"
@@ -38,6 +39,7 @@ constexpr Pass kPasses[] = {
     {"fold_batch_norm", fold_batch_norm},
     {"fuse_linear", fuse_linear},
     {"fold_layer_scale", fold_layer_scale},
+    {"batch_first", batch_first},
     {"fuse_attention", fuse_attention},
     {"merge_qkv", merge_qkv},
     {"fuse_patch_embed", fuse_patch_embed},

@@ -53,3 +53,10 @@ def test_inspect_says_what_missed_the_fast_path_and_why(vitrail):
     text = vitrail("inspect", path).stdout
     assert "Missed the fast path:" in text and f"{len(unfused)} × attention stays in single layers" in text
     assert "Missed" not in vitrail("inspect", FOLDER / "vit_timm_dynamo.onnx").stdout
+
+
+@pytest.mark.parametrize("exporter", ["dynamo", "torchscript"])
+@pytest.mark.parametrize("family", ["vit_timm", "vit_hf", "vit_torchvision", "deit_distilled_hf", "dinov2_timm", "dinov2_hf", "dinov3_hf", "clip_hf", "siglip_timm"])
+def test_blocks_of_common_families_are_recognised(vitrail, family, exporter):
+    inspected = vitrail.json("inspect", FOLDER / f"{family}_{exporter}.onnx")
+    assert inspected["structure"]["blocks"] == 2, inspected["unfused"]

@@ -16,7 +16,7 @@ std::map<std::string_view, int> count_operators(const Graph& graph) {
 }
 
 TEST(RealModels, Dinov2OfTheSharedData) {
-  const std::string path = std::string(VTL_SHARED_DATA) + "/models/dinov2s_cifar10.onnx";
+  const std::string path = VTL_SHARED_DATA "/models/dinov2s_cifar10.onnx";
   if (!fs::exists(path)) GTEST_SKIP() << path << " is not there";
   ImportReport report;
   const auto graph = import_onnx(path, {}, &report);

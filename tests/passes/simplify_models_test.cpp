@@ -41,7 +41,7 @@ void expect_simple(const std::string& path) {
 }
 
 TEST(SimplifyModels, Dinov2OfTheSharedData) {
-  const std::string path = std::string(VTL_SHARED_DATA) + "/models/dinov2s_cifar10.onnx";
+  const std::string path = VTL_SHARED_DATA "/models/dinov2s_cifar10.onnx";
   if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is not there";
   expect_simple(path);
 }

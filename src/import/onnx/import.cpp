@@ -250,9 +250,15 @@ class Importer {
     }
   }
 
+  // What shapes and conditions are computed with: nothing that takes long on a few numbers, and no layer.
+  static bool is_arithmetic(Op op) {
+    return has_trait(op, kElementwise) || has_trait(op, kMovement) || op == Op::Range || op == Op::ReduceMax || op == Op::ReduceMin ||
+           op == Op::ReduceProd || op == Op::ReduceSum;
+  }
+
   bool fold(const Node& node) {
     constexpr int64_t kMaxElements = 1 << 16;  // weights are left to the passes
-    if (!options_.evaluate || node.op == Op::DequantizeLinear || node.op == Op::QuantizeLinear) return false;
+    if (!options_.evaluate || !is_arithmetic(node.op)) return false;
     std::vector<Tensor> made(node.inputs.size());
     std::vector<const Tensor*> inputs(node.inputs.size());
     for (size_t i = 0; i < made.size(); ++i) {

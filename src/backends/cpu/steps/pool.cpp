@@ -71,7 +71,8 @@ class PoolStep : public Step {
           const int64_t shift = j * columns_.dilation - columns_.pad;
           for (int64_t o = first; o < last; ++o) {
             const float v = from[o * columns_.stride + shift];
-            y[o] = !max_ ? y[o] + v : v > y[o] || v != v ? v : y[o];
+            const float larger = v > y[o] ? v : y[o];
+            y[o] = !max_ ? y[o] + v : v != v ? v : larger;
           }
         }
       for (int64_t o = 0; o < columns_.output && !max_; ++o)

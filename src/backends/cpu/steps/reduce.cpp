@@ -62,8 +62,15 @@ std::optional<Reduction> plan_reduce(const Graph& graph, const Node& node, std::
   return plan;
 }
 
-constexpr auto largest = [](float a, float b) { return b > a || b != b ? b : a; };  // NaN wins
-constexpr auto least = [](float a, float b) { return b < a || b != b ? b : a; };
+// NaN wins. A comparison and a test that is nearly always false: no branch that the data decides.
+constexpr auto largest = [](float a, float b) {
+  const float more = b > a ? b : a;
+  return b != b ? b : more;
+};
+constexpr auto least = [](float a, float b) {
+  const float less = b < a ? b : a;
+  return b != b ? b : less;
+};
 constexpr auto sum = [](float a, float b) { return a + b; };
 constexpr auto add_square = [](float a, float b) { return a + b * b; };
 
