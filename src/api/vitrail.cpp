@@ -6,12 +6,12 @@
 #include <type_traits>
 
 #include "api/backends.h"
-#include "api/classes.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "core/thread_pool.h"
 #include "engine/engine.h"
 #include "preprocess/preprocess.h"
+#include "runtime/classes.h"
 #include "runtime/finite.h"
 #include "runtime/session.h"
 

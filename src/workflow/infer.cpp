@@ -5,12 +5,12 @@
 #include <cstring>
 #include <filesystem>
 
-#include "api/classes.h"
 #include "core/cancel.h"
 #include "core/error.h"
 #include "core/npy.h"
 #include "preprocess/dataset.h"
 #include "preprocess/png_writer.h"
+#include "runtime/classes.h"
 #include "verify/elements.h"
 #include "workflow/open.h"
 #include "workflow/samples.h"

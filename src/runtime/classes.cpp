@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "api/classes.h"
+#include "runtime/classes.h"
 
 #include <algorithm>
 #include <cmath>
