@@ -27,7 +27,8 @@ int run(int argc, char** argv) {
   for (auto* add : {vitrail::cli::add_optimize, vitrail::cli::add_export, vitrail::cli::add_inspect,
                     vitrail::cli::add_build, vitrail::cli::add_quantize, vitrail::cli::add_compare,
                     vitrail::cli::add_run, vitrail::cli::add_verify, vitrail::cli::add_bench,
-                    vitrail::cli::add_report, vitrail::cli::add_explain, vitrail::cli::add_completion})
+                    vitrail::cli::add_report, vitrail::cli::add_serve, vitrail::cli::add_load,
+                    vitrail::cli::add_client, vitrail::cli::add_explain, vitrail::cli::add_completion})
     add(app, action);
   try {
     app.parse(argc, argv);

@@ -7,7 +7,7 @@ import numpy
 import pytest
 from conftest import BINARY, SHARED
 
-VERBS = ["export", "inspect", "build", "run", "verify", "bench", "report", "optimize", "explain", "completion", "quantize", "compare"]
+VERBS = ["export", "inspect", "build", "run", "verify", "bench", "report", "optimize", "explain", "completion", "quantize", "compare", "serve", "load", "client"]
 BENCH_KEYS = {"batch", "streams", "threads", "mean_us", "median_us", "p90_us", "p95_us", "p99_us", "min_us", "max_us",
               "images_per_second", "peak_rss_bytes", "planned_bytes", "gflops", "peak_fraction"}
 

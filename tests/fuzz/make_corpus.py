@@ -142,12 +142,32 @@ def safetensors(folder):
     pack("index", processor, {"a": (1,)})
 
 
+def requests(folder):
+    inputs = [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [[1, 2.5, -3e2]]},
+              {"data": ["ab", "c"], "name": "y", "datatype": "BYTES", "shape": [2]},
+              {"name": "z", "shape": [2], "datatype": "INT64", "data": [9007199254740993, -1]}]
+    request = {"id": "7", "parameters": {"priority": 1, "timeout": 5, "binary_data_output": True}, "inputs": inputs,
+               "outputs": [{"name": "o", "parameters": {"classification": 3, "binary_data": False}}]}
+    (folder / "request.json").write_text(json.dumps(request))
+    binary = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "parameters": {"binary_data_size": 4}},
+                         {"name": "y", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": 6}}]}
+    (folder / "binary").write_bytes(json.dumps(binary).encode() + b"\n" + struct.pack("<fI", 1, 2) + b"ab")
+    shared = {"shared_memory_region": "r", "shared_memory_byte_size": 4, "shared_memory_offset": 8}
+    (folder / "shared.json").write_text(json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "parameters": shared}]}))
+    (folder / "target").write_text("/v2/models/a%20b/versions/1/classify?top=5&timeout=10")
+    (folder / "config").write_text("max_batch_size: 8 version_policy { specific { versions: [1, 2] } } instance_group [{ count: 2 }] "
+                                   "dynamic_batching { preferred_batch_size: [4] default_queue_policy { max_queue_size: 3 } } "
+                                   "model_warmup { batch_size: 2 } parameters { key: \"threads\" value { string_value: \"2\" } }")
+    # ModelInferRequest: model_name, one input FP32 [1] and its raw bytes.
+    (folder / "message").write_bytes(b"\x0a\x01m\x2a\x0c\x0a\x01x\x12\x04FP32\x1a\x01\x01\x3a\x04\0\0\x80\x3f")
+
+
 def main():
     folder, vitrail = pathlib.Path(sys.argv[1]), sys.argv[2]
     stamp = hashlib.sha256(pathlib.Path(__file__).read_bytes() + pathlib.Path(vitrail).read_bytes()).hexdigest()
     if (folder / "stamp").exists() and (folder / "stamp").read_text() == stamp:
         return
-    for target in ("image", "npy", "onnx", "safetensors", "vtl"):
+    for target in ("image", "infer", "npy", "onnx", "safetensors", "vtl"):
         (folder / target).mkdir(parents=True, exist_ok=True)
         for old in (folder / target).iterdir():
             if old.is_file():
@@ -155,6 +175,7 @@ def main():
     images(folder / "image")
     arrays(folder / "npy")
     safetensors(folder / "safetensors")
+    requests(folder / "infer")
     for path in onnx_models(folder / "onnx"):
         subprocess.run([vitrail, "build", str(path), "-o", str(folder / "vtl" / (path.stem + ".vtl"))], check=True,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

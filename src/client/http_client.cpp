@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "client/http_client.h"
+
+#include <utility>  // Boost 1.74 needs it before its own
+
+#include <boost/asio/connect.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+#include <optional>
+
+#include "core/error.h"
+
+namespace vitrail::client {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+using boost::system::error_code;
+using asio::ip::tcp;
+
+constexpr uint64_t kMaxBody = uint64_t{1} << 31;
+
+}  // namespace
+
+struct HttpClient::Impl {
+  std::string host, port;
+  std::chrono::milliseconds timeout;
+  asio::io_context io;
+  std::optional<beast::tcp_stream> stream;
+  beast::flat_buffer buffer;
+
+  // Runs one operation to its end or to the stream's time limit.
+  template <class Start>
+  error_code wait(Start&& start) {
+    error_code outcome;
+    start([&outcome](const error_code& error, auto&&...) { outcome = error; });
+    io.restart();
+    io.run();
+    return outcome;
+  }
+  error_code connect() {
+    buffer.clear();
+    stream.emplace(io);
+    tcp::resolver resolver(io);
+    error_code error;
+    const auto found = resolver.resolve(host, port, error);
+    if (error) return error;
+    stream->expires_after(timeout);
+    error = wait([&](auto done) { stream->async_connect(found, done); });
+    if (!error) stream->socket().set_option(tcp::no_delay(true), error);
+    return error;
+  }
+  error_code exchange(const http::request<http::span_body<const char>>& request, Response& response) {
+    stream->expires_after(timeout);
+    error_code error = wait([&](auto done) { http::async_write(*stream, request, done); });
+    if (error) return error;
+    http::response_parser<http::string_body> parser;
+    parser.body_limit(kMaxBody);
+    stream->expires_after(timeout);
+    error = wait([&](auto done) { http::async_read(*stream, buffer, parser, done); });
+    if (error) return error;
+    auto& message = parser.get();
+    response.status = static_cast<int>(message.result_int());
+    const auto length = message["Inference-Header-Content-Length"];
+    response.header_length.assign(length.data(), length.size());
+    response.body = std::move(message.body());
+    if (!message.keep_alive()) stream.reset();
+    return {};
+  }
+};
+
+HttpClient::HttpClient(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+HttpClient::~HttpClient() = default;
+
+Result<std::unique_ptr<HttpClient>> HttpClient::create(const std::string& url, std::chrono::milliseconds timeout) {
+  std::string rest = url;
+  if (rest.starts_with("http://")) rest.erase(0, 7);
+  while (rest.ends_with('/')) rest.pop_back();
+  const size_t colon = rest.rfind(':');
+  const bool digits = colon != std::string::npos && colon > 0 && colon + 1 < rest.size() &&
+                      rest.find_first_not_of("0123456789", colon + 1) == std::string::npos;
+  if (!digits || rest.find('/') != std::string::npos)
+    return usage_error("'{}' is no address of a server; write it like http://localhost:8000", url);
+  auto impl = std::make_unique<Impl>();
+  impl->host = rest.substr(0, colon);
+  if (impl->host.starts_with('[') && impl->host.ends_with(']')) impl->host = impl->host.substr(1, impl->host.size() - 2);
+  impl->port = rest.substr(colon + 1);
+  impl->timeout = timeout;
+  return std::unique_ptr<HttpClient>(new HttpClient(std::move(impl)));
+}
+
+Result<Response> HttpClient::request(std::string_view method, const std::string& target, std::string_view body,
+                                     const std::vector<std::pair<std::string, std::string>>& headers) {
+  http::request<http::span_body<const char>> request(http::string_to_verb({method.data(), method.size()}), target, 11);
+  request.set(http::field::host, impl_->host);
+  for (const auto& [name, value] : headers) request.set(name, value);
+  request.body() = beast::span<const char>(body.data(), body.size());
+  request.prepare_payload();
+  const auto failed = [&](const error_code& error) {
+    impl_->stream.reset();
+    return io_error("{}:{}: {}", impl_->host, impl_->port, error.message());
+  };
+  const bool reused = impl_->stream.has_value();
+  for (int attempt = 0;; ++attempt) {
+    if (!impl_->stream)
+      if (const error_code error = impl_->connect()) return failed(error);
+    Response response;
+    const error_code error = impl_->exchange(request, response);
+    if (!error) return response;
+    const bool closed = error == http::error::end_of_stream || error == asio::error::connection_reset ||
+                        error == asio::error::broken_pipe;
+    Status status = failed(error);
+    if (!reused || attempt > 0 || !closed) return status;
+  }
+}
+
+}  // namespace vitrail::client

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "vitrail/status.h"
+
+namespace vitrail::client {
+
+struct Response {
+  int status = 0;
+  std::string body;
+  std::string header_length;  // Inference-Header-Content-Length; empty: not there
+};
+
+// One HTTP connection that is opened when it is needed. Used by one thread at a time.
+class HttpClient {
+ public:
+  // kUsage when `url` is no "http://host:port".
+  static Result<std::unique_ptr<HttpClient>> create(const std::string& url, std::chrono::milliseconds timeout);
+  ~HttpClient();
+
+  // Any status is a response; kIo when there is none in time. A connection that the server closed while it was idle is
+  // opened again, once.
+  Result<Response> request(std::string_view method, const std::string& target, std::string_view body,
+                           const std::vector<std::pair<std::string, std::string>>& headers = {});
+
+ private:
+  struct Impl;
+  explicit HttpClient(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace vitrail::client

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "client/load.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <mutex>
+#include <random>
+#include <system_error>
+#include <thread>
+
+#include "core/cancel.h"
+#include "core/error.h"
+
+namespace vitrail::client {
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+constexpr double kMaxRequests = 1e8;
+
+SteadyClock::duration seconds(double s) {
+  return std::chrono::duration_cast<SteadyClock::duration>(std::chrono::duration<double>(s));
+}
+
+Status check(const LoadOptions& o) {
+  if (o.concurrency < 1 || o.concurrency > 4096) return usage_error("concurrency {}; it must be 1 to 4096", o.concurrency);
+  if (!(o.rate >= 0) || o.rate * (o.seconds + o.warm_up_seconds) > kMaxRequests)
+    return usage_error("a rate of {} for {} s is more than {} requests", o.rate, o.seconds, kMaxRequests);
+  if (!(o.seconds > 0) || !(o.warm_up_seconds >= 0)) return usage_error("durations must be above 0");
+  return {};
+}
+
+// What the clients share; each adds what it has seen when it ends.
+struct Run {
+  const LoadOptions& options;
+  const Exchange& exchange;
+  LoadResult& result;
+  SteadyClock::time_point start = SteadyClock::now();
+  std::vector<double> due{};
+  std::atomic<int64_t> next{0};
+  std::mutex mutex{};  // guards result and what follows
+  SteadyClock::time_point first = SteadyClock::time_point::max(), last = SteadyClock::time_point::min();
+
+  void client(int number) {
+    LoadResult mine;
+    auto begin = SteadyClock::time_point::max(), end = SteadyClock::time_point::min();
+    const auto stop = start + seconds(options.warm_up_seconds + options.seconds);
+    while (!cancel::requested()) {
+      const int64_t request = next.fetch_add(1);
+      auto from = SteadyClock::now();
+      if (options.rate > 0) {
+        if (request >= static_cast<int64_t>(due.size())) break;
+        const auto wanted = start + seconds(due[static_cast<size_t>(request)]);
+        std::this_thread::sleep_until(wanted);
+        mine.late += SteadyClock::now() - wanted > std::chrono::milliseconds(1);
+        from = wanted;
+      } else if (from >= stop) {
+        break;
+      }
+      const Status status = exchange(number, request);
+      const auto now = SteadyClock::now();
+      if (from - start < seconds(options.warm_up_seconds)) continue;
+      begin = std::min(begin, from);
+      end = std::max(end, now);
+      const double us = std::chrono::duration<double, std::micro>(now - from).count();
+      if (status.ok()) {
+        mine.latencies_us.push_back(us);
+      } else {
+        mine.failed_us.push_back(us);
+        if (mine.faults.size() < 20 || mine.faults.contains(status.message())) ++mine.faults[status.message()];
+      }
+    }
+    const std::lock_guard lock(mutex);
+    first = std::min(first, begin);
+    last = std::max(last, end);
+    result.latencies_us.insert(result.latencies_us.end(), mine.latencies_us.begin(), mine.latencies_us.end());
+    result.failed_us.insert(result.failed_us.end(), mine.failed_us.begin(), mine.failed_us.end());
+    result.late += mine.late;
+    for (const auto& [message, count] : mine.faults) result.faults[message] += count;
+  }
+};
+
+}  // namespace
+
+double LoadResult::mean_us() const {
+  double sum = 0;
+  for (double v : latencies_us) sum += v;
+  return latencies_us.empty() ? 0 : sum / static_cast<double>(latencies_us.size());
+}
+
+double LoadResult::deviation_us() const {
+  const double mean = mean_us();
+  double sum = 0;
+  for (double v : latencies_us) sum += (v - mean) * (v - mean);
+  return latencies_us.empty() ? 0 : std::sqrt(sum / static_cast<double>(latencies_us.size()));
+}
+
+double percentile(std::vector<double> sorted, double p) {
+  if (sorted.empty()) return 0;
+  const auto n = static_cast<int64_t>(sorted.size());
+  const int64_t at = std::max<int64_t>(n - 1 - static_cast<int64_t>((1 - p / 100) * static_cast<double>(n)), 0);
+  std::nth_element(sorted.begin(), sorted.begin() + at, sorted.end());
+  return sorted[static_cast<size_t>(at)];
+}
+
+std::vector<double> due_times(double rate, bool poisson, double seconds, uint64_t seed) {
+  std::vector<double> out;
+  std::mt19937_64 random(seed);
+  std::exponential_distribution<double> interval(rate);
+  // Equal intervals by multiplication, so that errors do not add up.
+  for (double at = poisson ? interval(random) : 0; at < seconds;
+       at = poisson ? at + interval(random) : static_cast<double>(out.size()) / rate)
+    out.push_back(at);
+  return out;
+}
+
+Status run_load(const LoadOptions& options, const Exchange& exchange, LoadResult& result) {
+  result = {};
+  VTL_TRY(check(options));
+  Run run{options, exchange, result};
+  if (options.rate > 0)
+    run.due = due_times(options.rate, options.poisson, options.warm_up_seconds + options.seconds, options.seed);
+  const int clients = options.rate > 0 ? options.max_in_flight : options.concurrency;
+  run.start = SteadyClock::now();
+  std::vector<std::thread> threads;
+  Status started;
+  try {
+    for (int i = 0; i < clients; ++i) threads.emplace_back([&run, i] { run.client(i); });
+  } catch (const std::system_error& error) {
+    started = resource_error("cannot start {} clients: {}", clients, error.what());
+  }
+  for (std::thread& thread : threads) thread.join();
+  if (run.last > run.first) result.seconds = std::chrono::duration<double>(run.last - run.first).count();
+  VTL_TRY(started);
+  return cancel::requested() ? cancelled() : Status();
+}
+
+}  // namespace vitrail::client

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+
+namespace vitrail::serve {
+
+// What a batch of each size costs, learned from the batches that ran. Sizes not seen yet lie on the line between
+// their neighbours; beyond the ends every row costs what it costs at the end.
+class CostTable {
+ public:
+  // A batch of `rows` took so long. The first one counts in full, later ones move the figure by a tenth.
+  void learn(int64_t rows, int64_t nanoseconds);
+
+  bool empty() const { return seen_.empty(); }
+  // Nanoseconds; 0 while nothing is known.
+  double at(int64_t rows) const;
+  // Nanoseconds that the best batch of at most `most` rows saves over running `rows` now and the others after them;
+  // at least 0.
+  double gain(int64_t rows, int64_t most) const;
+
+ private:
+  std::map<int64_t, double> seen_;
+};
+
+}  // namespace vitrail::serve

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// An HTTP exchange without the connection that it travels on.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "serve/fault.h"
+
+namespace vitrail::serve {
+
+struct HttpRequest {
+  std::string method;  // "GET"
+  std::string target;  // path and query, as sent
+  std::string header_length;  // Inference-Header-Content-Length; empty: not there
+  std::string content_encoding;
+  std::string authorization;
+  std::shared_ptr<const std::string> body;
+  bool from_loopback = false;
+};
+
+struct HttpReply {
+  int status = 200;
+  std::string content_type = "application/json";
+  std::string body;
+  std::vector<std::pair<std::string, std::string>> headers;
+};
+
+// {"error": …} with the status of the cause.
+HttpReply error_reply(const Fault& fault);
+
+// Answers one request: calls `done` exactly once, on any thread, and gives what to call when the client goes away.
+using HttpHandler = std::function<std::function<void()>(HttpRequest, std::function<void(HttpReply)> done)>;
+
+struct HttpTarget {
+  std::vector<std::string> path;  // between the slashes, percent signs resolved
+  std::vector<std::pair<std::string, std::string>> query;
+  std::optional<std::string> parameter(std::string_view name) const;
+};
+// Nothing for a target that is no path or has a broken percent sign.
+std::optional<HttpTarget> parse_target(std::string_view target);
+
+}  // namespace vitrail::serve

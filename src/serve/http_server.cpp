@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/http_server.h"
+
+#include <sys/socket.h>
+
+#include <atomic>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+#include <boost/beast/version.hpp>
+#include <mutex>
+#include <set>
+
+#include "core/error.h"
+
+namespace vitrail::serve {
+namespace {
+
+namespace beast = boost::beast;
+namespace http = beast::http;
+
+constexpr size_t kReadBytes = 32768;  // room for one read
+
+class Connection;
+
+}  // namespace
+
+struct HttpServer::Shared {
+  Shared(asio::io_context& io, HttpOptions o, HttpHandler h)
+      : options(std::move(o)), handler(std::move(h)), acceptor(asio::make_strand(io)) {}
+
+  const HttpOptions options;
+  const HttpHandler handler;
+  tcp::acceptor acceptor;
+  std::atomic<bool> draining{false};
+  std::atomic<uint16_t> port{0};
+  std::mutex mutex;  // guards what follows
+  std::set<Connection*> connections;
+};
+
+namespace {
+
+using Shared = HttpServer::Shared;
+
+bool is_loopback(const tcp::endpoint& peer) {
+  const asio::ip::address& a = peer.address();
+  if (a.is_v6() && a.to_v6().is_v4_mapped())
+    return asio::ip::make_address_v4(asio::ip::v4_mapped, a.to_v6()).is_loopback();
+  return a.is_loopback();
+}
+
+// What is told when the client goes away while its request waits.
+struct Watch {
+  bool active = true;
+  std::function<void()> gone;
+};
+
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(tcp::socket socket, std::shared_ptr<Shared> shared)
+      : stream_(std::move(socket)), shared_(std::move(shared)) {
+    error_code ignored;
+    loopback_ = is_loopback(stream_.socket().remote_endpoint(ignored));
+    stream_.socket().set_option(tcp::no_delay(true), ignored);
+    const std::lock_guard lock(shared_->mutex);
+    shared_->connections.insert(this);
+  }
+  ~Connection() {
+    const std::lock_guard lock(shared_->mutex);
+    shared_->connections.erase(this);
+  }
+
+  auto executor() { return stream_.get_executor(); }
+
+  // What still arrives has little time left. On any thread, under the server's lock.
+  void hurry() {
+    auto self = weak_from_this().lock();
+    if (!self) return;
+    // The stream's own limit cannot be changed while it reads.
+    auto timer = std::make_shared<asio::steady_timer>(executor(), shared_->options.drain_timeout);
+    timer->async_wait([self, timer](const error_code&) {
+      if (self->reading_) self->stream_.close();
+    });
+  }
+
+  asio::awaitable<void> run() {
+    buffer_.reserve(kReadBytes);
+    while (co_await serve_one()) {
+    }
+    error_code ignored;
+    stream_.socket().shutdown(tcp::socket::shutdown_both, ignored);
+  }
+
+ private:
+  using Parser = http::request_parser<http::string_body>;
+  using Response = http::response<http::string_body>;
+
+  void expect(std::chrono::milliseconds time) {
+    stream_.expires_after(shared_->draining ? std::min(time, shared_->options.drain_timeout) : time);
+  }
+
+  // One request and its answer; whether the connection goes on.
+  asio::awaitable<bool> serve_one() {
+    Parser parser;
+    parser.header_limit(shared_->options.max_header);
+    parser.body_limit(shared_->options.max_body);
+    error_code error;
+    reading_ = true;
+    expect(shared_->options.idle_timeout);
+    co_await http::async_read_header(stream_, buffer_, parser, into(error));
+    if (!error && beast::iequals(parser.get()[http::field::expect], "100-continue")) {
+      static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+      co_await asio::async_write(stream_, asio::buffer(kContinue.data(), kContinue.size()), into(error));
+    }
+    if (!error && !parser.is_done()) {
+      expect(shared_->options.body_timeout);
+      co_await http::async_read(stream_, buffer_, parser, into(error));
+    }
+    reading_ = false;
+    stream_.expires_never();
+    if (error) {
+      co_await refuse(error);
+      co_return false;
+    }
+    Parser::value_type message = parser.release();
+    const unsigned version = message.version();
+    const bool head = message.method() == http::verb::head;
+    bool keep = message.keep_alive();
+    HttpReply reply = co_await handle(std::move(message));
+    keep = keep && !shared_->draining;
+    co_return co_await write(std::move(reply), version, keep, head) && keep;
+  }
+
+  asio::awaitable<HttpReply> handle(Parser::value_type message) {
+    HttpRequest request;
+    const auto text = [](beast::string_view view) { return std::string(view.data(), view.size()); };
+    request.method = text(message.method_string());
+    if (request.method == "HEAD") request.method = "GET";
+    request.target = text(message.target());
+    request.header_length = text(message["Inference-Header-Content-Length"]);
+    request.content_encoding = text(message[http::field::content_encoding]);
+    request.authorization = text(message[http::field::authorization]);
+    request.body = std::make_shared<const std::string>(std::move(message.body()));
+    request.from_loopback = loopback_;
+    auto watch = std::make_shared<Watch>();
+    auto start = [this, watch, &request](std::function<void(HttpReply)> done) {
+      watch->gone = shared_->handler(std::move(request), std::move(done));
+    };
+    watch_client(watch);
+    HttpReply reply = co_await call<HttpReply>(std::move(start));
+    watch->active = false;
+    error_code ignored;
+    stream_.socket().cancel(ignored);
+    co_return reply;
+  }
+
+  // Readable and nothing to read: the client has closed its side.
+  void watch_client(const std::shared_ptr<Watch>& watch) {
+    stream_.socket().async_wait(tcp::socket::wait_read, [self = shared_from_this(), watch](const error_code& error) {
+      if (error || !watch->active) return;
+      char byte = 0;
+      const ssize_t n = ::recv(self->stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+      if (n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
+        if (watch->gone) watch->gone();
+    });
+  }
+
+  // Answers what could not be read as a request, where the client may still listen.
+  asio::awaitable<void> refuse(const error_code& error) {
+    if (error == http::error::end_of_stream || error == beast::error::timeout ||
+        error == http::error::partial_message || error.category() != http::make_error_code(http::error::bad_method).category())
+      co_return;
+    HttpReply reply;
+    if (error == http::error::body_limit)
+      reply = error_reply(fault(Cause::kTooLarge, "the body is larger than {} bytes (--max-body)", shared_->options.max_body));
+    else if (error == http::error::header_limit)
+      reply = error_reply(fault(Cause::kTooLarge, "the header is larger than {} bytes", shared_->options.max_header));
+    else
+      reply = error_reply(fault(Cause::kInvalid, "not an HTTP request: {}", error.message()));
+    if (!co_await write(std::move(reply), 11, false, false)) co_return;
+    // Closing with unread bytes resets the connection, and the answer may be lost with it: they are read for a while.
+    error_code ended;
+    stream_.socket().shutdown(tcp::socket::shutdown_send, ended);
+    stream_.expires_after(shared_->options.drain_timeout);
+    std::array<char, 4096> sink;
+    while (!ended) co_await stream_.async_read_some(asio::buffer(sink), into(ended));
+  }
+
+  asio::awaitable<bool> write(HttpReply reply, unsigned version, bool keep, bool head) {
+    Response response(static_cast<http::status>(reply.status), version);
+    response.set(http::field::server, "vitrail");
+    if (!reply.content_type.empty()) response.set(http::field::content_type, reply.content_type);
+    for (const auto& [name, value] : reply.headers) response.set(name, value);
+    response.keep_alive(keep);
+    response.body() = std::move(reply.body);
+    response.prepare_payload();
+    if (head) response.body().clear();
+    error_code error;
+    stream_.expires_after(shared_->options.write_timeout);
+    http::response_serializer<http::string_body> serializer(response);
+    co_await http::async_write(stream_, serializer, into(error));
+    stream_.expires_never();
+    co_return !error;
+  }
+
+  beast::tcp_stream stream_;
+  std::shared_ptr<Shared> shared_;
+  beast::flat_buffer buffer_;
+  bool loopback_ = false;
+  bool reading_ = false;
+};
+
+asio::awaitable<void> run_connection(std::shared_ptr<Connection> connection) { co_await connection->run(); }
+
+asio::awaitable<void> accept(std::shared_ptr<Shared> shared, asio::io_context& io) {
+  while (!shared->draining) {
+    error_code error;
+    tcp::socket socket = co_await shared->acceptor.async_accept(asio::make_strand(io), into(error));
+    if (shared->draining) co_return;
+    if (error) {
+      // Out of file descriptors, for the most part: others must close first.
+      asio::steady_timer pause(shared->acceptor.get_executor(), std::chrono::milliseconds(50));
+      co_await pause.async_wait(into(error));
+      continue;
+    }
+    {
+      const std::lock_guard lock(shared->mutex);
+      if (shared->connections.size() >= shared->options.max_connections) continue;
+    }
+    auto connection = std::make_shared<Connection>(std::move(socket), shared);
+    const auto executor = connection->executor();
+    asio::co_spawn(executor, run_connection(std::move(connection)), asio::detached);
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<HttpServer>> HttpServer::listen(asio::io_context& io, HttpOptions options, HttpHandler handler) {
+  error_code error;
+  const auto address = asio::ip::make_address(options.address, error);
+  if (error) return usage_error("'{}' is no IP address to listen on", options.address);
+  const tcp::endpoint endpoint(address, options.port);
+  auto shared = std::make_shared<Shared>(io, std::move(options), std::move(handler));
+  tcp::acceptor& acceptor = shared->acceptor;
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.listen(4096, error);
+  if (error)
+    return io_error("cannot listen on {} port {}: {}", shared->options.address, shared->options.port, error.message());
+  shared->port = acceptor.local_endpoint(error).port();
+  asio::co_spawn(acceptor.get_executor(), accept(shared, io), asio::detached);
+  return std::unique_ptr<HttpServer>(new HttpServer(std::move(shared)));
+}
+
+HttpServer::~HttpServer() { drain(); }
+
+uint16_t HttpServer::port() const { return shared_->port; }
+
+size_t HttpServer::connections() const {
+  const std::lock_guard lock(shared_->mutex);
+  return shared_->connections.size();
+}
+
+void HttpServer::drain() {
+  if (shared_->draining.exchange(true)) return;
+  asio::post(shared_->acceptor.get_executor(), [shared = shared_] {
+    error_code ignored;
+    shared->acceptor.close(ignored);
+  });
+  const std::lock_guard lock(shared_->mutex);
+  for (Connection* connection : shared_->connections) connection->hurry();
+}
+
+}  // namespace vitrail::serve

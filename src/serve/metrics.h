@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "serve/repository.h"
+
+namespace vitrail::serve {
+
+// The Prometheus text format: Triton's names, and histograms of latency, queueing and batch size of our own.
+std::string metrics_text(const Repository& repository);
+
+}  // namespace vitrail::serve

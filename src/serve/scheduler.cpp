@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/scheduler.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "core/error.h"
+#include "runtime/finite.h"
+
+namespace vitrail::serve {
+
+struct Scheduler::Entry {
+  Job job;
+  Ticket ticket = 0;
+  int priority = 0;
+  int64_t arrival_ns = 0;
+  int64_t started_ns = 0;
+  int64_t timeout_ns = 0;
+};
+
+// Where a worker gathers the rows of a batch: memory from which a device copies fast, where there is such.
+struct Scheduler::Staging {
+  std::vector<std::shared_ptr<void>> memory;
+  std::vector<std::byte*> data;
+  std::vector<size_t> row_bytes;
+  std::vector<NamedView> inputs;
+  std::vector<NamedMutableView> outputs;
+
+  Staging(const Session& session, const Program& program) {
+    const Graph& graph = *session.engine().graph;
+    for (ValueId id : graph.inputs) {
+      const Value& value = graph.value(id);
+      const Shape shape = at_batch(*value.shape, session.options().max_batch);
+      const size_t bytes = static_cast<size_t>(element_count(shape)) * dtype_size(value.dtype);
+      std::shared_ptr<void> block = program.allocate_host(bytes);
+      if (!block) {
+        auto tensor = std::make_shared<Tensor>(value.dtype, shape);
+        block = std::shared_ptr<void>(tensor, tensor->mutable_data());
+      }
+      std::memset(block.get(), 0, bytes);
+      data.push_back(static_cast<std::byte*>(block.get()));
+      memory.push_back(std::move(block));
+      row_bytes.push_back(static_cast<size_t>(element_count(at_batch(*value.shape, 1))) * dtype_size(value.dtype));
+      inputs.push_back({value.name, {value.dtype, shape, data.back()}});
+    }
+  }
+};
+
+namespace {
+
+// Whether rows of several requests may run as one batch: every input and output is N of the same thing.
+bool rows_stack(const Graph& graph) {
+  for (const auto* ids : {&graph.inputs, &graph.outputs})
+    for (ValueId id : *ids) {
+      const SymShape& shape = *graph.value(id).shape;
+      if (shape.empty() || shape[0] != Dim::batch()) return false;
+      if (!is_fixed(SymShape(shape.begin() + 1, shape.end()))) return false;
+    }
+  return true;
+}
+
+// Rows [first, first + rows) of a batch's output, sharing its memory.
+Tensor slice(const Tensor& all, int64_t first, int64_t rows) {
+  Shape shape = all.shape();
+  const size_t row = all.bytes() / static_cast<size_t>(shape[0]);
+  shape[0] = rows;
+  const auto owner = std::make_shared<Tensor>(all);
+  return Tensor(all.dtype(), shape, static_cast<const std::byte*>(all.data()) + static_cast<size_t>(first) * row,
+                owner);
+}
+
+constexpr double kArrivalMemory = 0.2;  // weight of the last interval in the usual one
+
+}  // namespace
+
+Scheduler::Scheduler(std::shared_ptr<const Program> program, std::unique_ptr<Session> session,
+                     SchedulerOptions options, Statistics& statistics)
+    : program_(std::move(program)),
+      session_(std::move(session)),
+      options_(std::move(options)),
+      statistics_(statistics),
+      stacks_(rows_stack(*session_->engine().graph)),
+      policy_(options_.policy) {
+  policy_.max_batch = std::clamp<int64_t>(policy_.max_batch, 1, session_->options().max_batch);
+  policy_.merge = policy_.merge && stacks_;
+  for (int i = 0; i < session_->options().streams; ++i)
+    stagings_.push_back(std::make_unique<Staging>(*session_, *program_));
+  for (auto& staging : stagings_) workers_.emplace_back([this, s = staging.get()] { work(*s); });
+  timer_ = std::thread([this] { expire(); });
+}
+
+Scheduler::~Scheduler() { stop(); }
+
+void Scheduler::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  for (std::thread& worker : workers_)
+    if (worker.joinable()) worker.join();
+  {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+  }
+  deadline_.notify_all();
+  if (timer_.joinable()) timer_.join();
+}
+
+size_t Scheduler::waiting() const {
+  const std::lock_guard lock(mutex_);
+  return waiting_.size();
+}
+
+Policy Scheduler::policy() const {
+  const std::lock_guard lock(mutex_);
+  return policy_;
+}
+
+// Whether a request may join the queue. Under the lock.
+Fault Scheduler::admit(const Entry& entry) const {
+  if (waiting_.size() >= options_.max_queue)
+    return fault(Cause::kBusy, "the queue is full: {} requests are waiting; try again later", waiting_.size());
+  if (options_.slo_ns > 0) {
+    int64_t before = 0;
+    for (const Waiting& w : waiting_) before += w.rows;
+    const double ns = expected_latency_ns(before, entry.job.rows, session_->options().streams, policy_);
+    if (before > 0 && ns > static_cast<double>(options_.slo_ns))
+      return fault(Cause::kBusy, "the answer would take {:.1f} ms, and the goal is {:.1f} ms; try again later",
+                   ns * 1e-6, static_cast<double>(options_.slo_ns) * 1e-6);
+  }
+  return {};
+}
+
+std::optional<Scheduler::Ticket> Scheduler::submit(Job& job) {
+  auto entry = std::make_unique<Entry>();
+  std::unique_lock lock(mutex_);
+  if (stopping_) return std::nullopt;
+  entry->job = std::move(job);
+  entry->arrival_ns = options_.clock();
+  const int levels = options_.priority_levels;
+  const int usual = options_.default_priority > 0 ? options_.default_priority : (levels + 1) / 2;
+  entry->priority = levels == 0 ? 0 : entry->job.priority > 0 ? std::min(entry->job.priority, levels) : usual;
+  entry->timeout_ns = options_.default_timeout_ns;
+  if (options_.allow_timeout_override && entry->job.timeout_ns > 0) entry->timeout_ns = entry->job.timeout_ns;
+
+  const Ticket ticket = entry->ticket = next_ticket_++;
+  if (Fault refused = admit(*entry); !refused.ok()) {
+    lock.unlock();
+    JobResult result;
+    result.fault = std::move(refused);
+    finish(std::move(entry), std::move(result));
+    return ticket;
+  }
+  if (last_arrival_ns_ > 0) {
+    const auto interval = static_cast<double>(entry->arrival_ns - last_arrival_ns_);
+    const auto usual_ns = static_cast<double>(policy_.interval_ns);
+    policy_.interval_ns = static_cast<int64_t>(
+        policy_.interval_ns == 0 ? interval : usual_ns + (interval - usual_ns) * kArrivalMemory);
+  }
+  last_arrival_ns_ = entry->arrival_ns;
+  const int64_t deadline = entry->timeout_ns > 0 ? entry->arrival_ns + entry->timeout_ns : kNever;
+  size_t at = entries_.size();
+  while (at > 0 && entries_[at - 1]->priority > entry->priority) --at;
+  waiting_.insert(waiting_.begin() + static_cast<std::ptrdiff_t>(at), {entry->arrival_ns, deadline, entry->job.rows});
+  entries_.insert(entries_.begin() + static_cast<std::ptrdiff_t>(at), std::move(entry));
+  lock.unlock();
+  changed_.notify_one();
+  if (deadline != kNever) deadline_.notify_one();
+  return ticket;
+}
+
+void Scheduler::cancel(Ticket ticket) {
+  std::unique_lock lock(mutex_);
+  const auto it = std::ranges::find_if(entries_, [&](const auto& e) { return e->ticket == ticket; });
+  if (it == entries_.end()) return;
+  std::unique_ptr<Entry> entry = take(static_cast<size_t>(it - entries_.begin()));
+  lock.unlock();
+  JobResult result;
+  result.fault = {Cause::kCancelled, "the client gave up"};
+  finish(std::move(entry), std::move(result));
+}
+
+// Under the lock.
+std::unique_ptr<Scheduler::Entry> Scheduler::take(size_t index) {
+  std::unique_ptr<Entry> entry = std::move(entries_[index]);
+  entries_.erase(entries_.begin() + static_cast<std::ptrdiff_t>(index));
+  waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(index));
+  return entry;
+}
+
+void Scheduler::work(Staging& staging) {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    if (stopping_) {
+      if (entries_.empty()) return;
+      policy_.max_delay_ns = 0;  // nobody is to come
+    }
+    expire_due(lock);
+    const Decision decision = decide(waiting_, options_.clock(), policy_);
+    if (decision.kind == Decision::Kind::kRun) {
+      Entries batch;
+      for (size_t i = 0; i < decision.count; ++i) batch.push_back(take(0));
+      const bool more = !entries_.empty();
+      lock.unlock();
+      if (more) changed_.notify_one();
+      run(std::move(batch), staging);
+      lock.lock();
+    } else if (decision.kind == Decision::Kind::kWait && decision.wait_ns == kNever) {
+      if (!stopping_) changed_.wait(lock);
+    } else if (decision.kind == Decision::Kind::kWait) {
+      changed_.wait_for(lock, std::chrono::nanoseconds(decision.wait_ns));
+    }
+  }
+}
+
+// Rejects every request whose time is over. Takes the lock, and lets it go while the answer is given.
+void Scheduler::expire_due(std::unique_lock<std::mutex>& lock) {
+  for (;;) {
+    const int64_t now = options_.clock();
+    const auto due = std::ranges::find_if(waiting_, [&](const Waiting& w) { return w.deadline_ns <= now; });
+    if (due == waiting_.end()) return;
+    std::unique_ptr<Entry> entry = take(static_cast<size_t>(due - waiting_.begin()));
+    if (options_.timeout_delays) {
+      waiting_.push_back({entry->arrival_ns, kNever, entry->job.rows});
+      entry->priority = options_.priority_levels + 1;
+      entries_.push_back(std::move(entry));
+      continue;
+    }
+    lock.unlock();
+    JobResult result;
+    result.fault = fault(Cause::kExpired, "the request waited for {:.3f} ms, its timeout",
+                         static_cast<double>(entry->timeout_ns) * 1e-6);
+    finish(std::move(entry), std::move(result));
+    lock.lock();
+  }
+}
+
+// The timer's thread: deadlines are kept even while every worker is busy.
+void Scheduler::expire() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    expire_due(lock);
+    const int64_t next = next_deadline(waiting_);
+    if (ended_) return;
+    if (next == kNever)
+      deadline_.wait(lock);
+    else
+      deadline_.wait_for(lock, std::chrono::nanoseconds(std::max<int64_t>(next - options_.clock(), 0)));
+  }
+}
+
+// Copies the rows of each request behind those before it. One with NaN or infinity is answered here, and its rows are
+// overwritten by the next.
+void Scheduler::gather(Entries& batch, Staging& staging, int64_t& rows) {
+  const Graph& graph = *session_->engine().graph;
+  Entries good;
+  for (auto& entry : batch) {
+    Fault bad;
+    for (size_t i = 0; i < staging.data.size() && bad.ok(); ++i) {
+      const Value& value = graph.value(graph.inputs[i]);
+      std::byte* to = staging.data[i] + static_cast<size_t>(rows) * staging.row_bytes[i];
+      std::memcpy(to, entry->job.inputs[i].data(), entry->job.inputs[i].size());
+      const auto count = static_cast<int64_t>(entry->job.inputs[i].size() / dtype_size(value.dtype));
+      if (const NonFinite found = find_non_finite({value.dtype, {count}, to}); found.count > 0)
+        bad = fault(Cause::kInvalid, "input '{}': {} of {} elements are NaN or infinite, the first is number {}",
+                    value.name, found.count, count, found.first);
+    }
+    if (!bad.ok()) {
+      JobResult result;
+      result.fault = std::move(bad);
+      finish(std::move(entry), std::move(result));
+      continue;
+    }
+    rows += entry->job.rows;
+    good.push_back(std::move(entry));
+  }
+  batch = std::move(good);
+}
+
+// The least batch size of the engine's profiles that holds so many rows.
+int64_t Scheduler::runnable_rows(int64_t rows) const {
+  int64_t least = session_->options().max_batch;
+  for (const Profile& p : session_->engine().info.profiles)
+    if (rows <= p.max) least = std::min(least, std::max(rows, p.min));
+  return std::max(least, rows);
+}
+
+Status Scheduler::run_rows(int64_t rows, Staging& staging, std::vector<Tensor>& outputs) {
+  const Graph& graph = *session_->engine().graph;
+  const int64_t padded = runnable_rows(rows);
+  for (size_t i = 0; i < staging.inputs.size(); ++i) {
+    staging.inputs[i].tensor.shape = at_batch(*graph.value(graph.inputs[i]).shape, padded);
+    if (padded > rows)
+      std::memset(staging.data[i] + static_cast<size_t>(rows) * staging.row_bytes[i], 0,
+                  static_cast<size_t>(padded - rows) * staging.row_bytes[i]);
+  }
+  staging.outputs.clear();
+  for (ValueId id : graph.outputs) {
+    outputs.emplace_back(graph.value(id).dtype, at_batch(*graph.value(id).shape, padded));
+    staging.outputs.push_back({graph.value(id).name, outputs.back().mutable_view()});
+  }
+  return session_->run(staging.inputs, staging.outputs);
+}
+
+void Scheduler::run(Entries batch, Staging& staging) {
+  const int64_t started = options_.clock();
+  int64_t rows = 0;
+  for (auto& entry : batch) entry->started_ns = started;
+  BatchTimes times;
+  std::vector<Tensor> outputs;
+  Status status;
+  try {
+    gather(batch, staging, rows);
+    if (batch.empty()) return;
+    const int64_t gathered = options_.clock();
+    times.input_ns = gathered - started;
+    status = run_rows(rows, staging, outputs);
+    times.infer_ns = options_.clock() - gathered;
+  } catch (const std::exception& error) {  // no memory
+    status = Status(Code::kInternal, error.what());
+  }
+  if (status.ok()) {
+    const std::lock_guard lock(mutex_);
+    policy_.cost.learn(rows, times.infer_ns);
+  }
+  if (status.ok()) statistics_.ran(rows, times);
+  int64_t first = 0;
+  for (auto& entry : batch) {
+    JobResult result;
+    result.fault = fault_of(status);
+    result.queued_ns = started - entry->arrival_ns;
+    result.batch_rows = rows;
+    const int64_t mine = entry->job.rows;
+    if (status.ok()) {
+      for (const Tensor& all : outputs)
+        result.outputs.push_back(stacks_ && all.dim(0) != mine ? slice(all, first, mine) : all);
+      statistics_.succeeded(options_.clock() - entry->arrival_ns, result.queued_ns, times);
+    }
+    first += mine;
+    finish(std::move(entry), std::move(result));
+  }
+}
+
+void Scheduler::finish(std::unique_ptr<Entry> entry, JobResult result) {
+  result.total_ns = options_.clock() - entry->arrival_ns;
+  if (!result.fault.ok()) statistics_.failed(result.total_ns, result.fault.cause);
+  if (!options_.preserve_ordering) return release(std::move(entry), std::move(result));
+  const std::lock_guard lock(order_mutex_);
+  const Ticket ticket = entry->ticket;
+  held_.emplace(ticket, std::pair(std::move(entry), std::move(result)));
+  while (!held_.empty() && held_.begin()->first == next_answer_) {
+    auto first = held_.extract(held_.begin());
+    ++next_answer_;
+    release(std::move(first.mapped().first), std::move(first.mapped().second));
+  }
+}
+
+void Scheduler::release(std::unique_ptr<Entry> entry, JobResult result) {
+  const auto done = std::move(entry->job.done);
+  entry.reset();  // lets the input's memory go before the answer is written
+  done(std::move(result));
+}
+
+Status Scheduler::warm_up(double seconds) {
+  const int64_t start = options_.clock();
+  const auto over = [&](int64_t next_ns) {
+    return static_cast<double>(options_.clock() - start + next_ns) > seconds * 1e9;
+  };
+  int64_t last = 0;
+  for (int64_t rows = 1;; rows = std::min(rows * 2, policy_.max_batch)) {
+    if (rows > 1 && over(2 * last)) break;
+    for (int pass = 0; pass < 2; ++pass) {
+      // Two runs at the most touch what is not touched yet; the second one is the cost.
+      std::vector<Tensor> outputs;
+      const int64_t begin = options_.clock();
+      VTL_TRY(run_rows(rows, *stagings_[0], outputs));
+      last = options_.clock() - begin;
+    }
+    const std::lock_guard lock(mutex_);
+    policy_.cost.learn(rows, last);
+    if (rows == policy_.max_batch) break;
+  }
+  if (options_.slo_ns > 0) {
+    const std::lock_guard lock(mutex_);
+    policy_ = policy_for_slo(options_.slo_ns, policy_);
+  }
+  return {};
+}
+
+Status Scheduler::warm_up(int64_t rows, int64_t count) {
+  if (rows > policy_.max_batch) return usage_error("a batch of {}; the largest is {}", rows, policy_.max_batch);
+  for (int64_t i = 0; i < count; ++i) {
+    std::vector<Tensor> outputs;
+    VTL_TRY(run_rows(rows, *stagings_[0], outputs));
+  }
+  return {};
+}
+
+}  // namespace vitrail::serve

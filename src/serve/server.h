@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "serve/grpc_server.h"
+#include "serve/http_routes.h"
+#include "serve/http_server.h"
+#include "serve/service.h"
+
+namespace vitrail::serve {
+
+struct ServerOptions {
+  RepositoryOptions repository;
+  HttpOptions http;
+  std::optional<uint16_t> grpc_port = 8001, metrics_port = 8002;  // nothing: no such port
+  AccessOptions access;
+  int io_threads = 0;      // 0: two, more on machines of many cores
+  int decode_threads = 0;  // 0: half of the cores
+  double drain_seconds = 30;
+  double poll_seconds = 15;  // between two looks at the folder, with Control::kPoll
+};
+
+// The whole server: models, ports and threads.
+class Server {
+ public:
+  // Loads the models, then listens.
+  static Result<std::unique_ptr<Server>> start(ServerOptions options);
+  ~Server();
+
+  uint16_t http_port() const { return http_->port(); }
+  uint16_t metrics_port() const { return metrics_ ? metrics_->port() : uint16_t{0}; }
+  uint16_t grpc_port() const { return grpc_ ? grpc_->port() : uint16_t{0}; }
+  Repository& repository() { return *repository_; }
+
+  // Not ready any more, answers what has come, ends. kUnavailable when connections were still busy after
+  // drain_seconds; they are cut then.
+  Status drain();
+
+ private:
+  Server() = default;
+  ServerOptions options_;
+  std::unique_ptr<Repository> repository_;
+  std::unique_ptr<Service> service_;
+  std::unique_ptr<asio::io_context> io_;
+  std::optional<asio::executor_work_guard<asio::io_context::executor_type>> work_;
+  std::unique_ptr<HttpServer> http_, metrics_;
+  std::unique_ptr<GrpcServer> grpc_;
+  std::unique_ptr<asio::steady_timer> poll_timer_;
+  std::vector<std::thread> threads_;
+
+  void poll_later();
+};
+
+}  // namespace vitrail::serve

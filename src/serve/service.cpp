@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/service.h"
+
+#include <boost/asio/post.hpp>
+#include <mutex>
+
+#include "core/datatype.h"
+#include "runtime/finite.h"
+#include "vitrail/version.h"
+
+namespace vitrail::serve {
+namespace {
+
+constexpr int kMaxDecoding = 256;  // pictures that wait to be decoded; more are refused
+constexpr int kMaxAttempts = 5;    // a model may be replaced while a request is on its way to it
+
+}  // namespace
+
+// One request on its way: found, prepared, decoded, queued; again from the start when its model was replaced.
+struct Service::Call {
+  InferRequest request;
+  std::function<void(const ServedModel& model, JobResult result)> done;  // fault or outputs
+  std::function<void(Fault)> failed;
+  int attempts = 0;
+  std::shared_ptr<ServedModel> model;
+
+  std::mutex mutex;  // guards what follows
+  bool cancelled = false;
+  std::shared_ptr<ServedModel> queued_in;
+  Scheduler::Ticket ticket = 0;
+
+  bool is_cancelled() {
+    const std::lock_guard lock(mutex);
+    return cancelled;
+  }
+  void fail(Fault fault) {
+    if (model) model->statistics().failed(0, fault.cause);
+    failed(std::move(fault));
+  }
+};
+
+Service::Service(Repository& repository, int decode_threads)
+    : repository_(repository), decoders_(static_cast<size_t>(decode_threads)) {}
+
+Service::~Service() {
+  decoders_.join();
+  changes_.join();
+}
+
+void Service::change(Fault (Repository::*what)(const std::string&), std::string model,
+                     std::function<void(const Fault&)> done) {
+  boost::asio::post(changes_, [this, what, model = std::move(model), done = std::move(done)] {
+    done((repository_.*what)(model));
+  });
+}
+
+void Service::poll(std::function<void()> done) {
+  boost::asio::post(changes_, [this, done = std::move(done)] {
+    repository_.poll();
+    done();
+  });
+}
+
+void Service::attempt(std::shared_ptr<Call> call) {
+  auto found = repository_.find(call->request.model, call->request.version);
+  if (!found.ok()) return call->fail(found.fault());
+  call->model = *found;
+  if (Fault bad = read_regions(shared_memory_, call->request); !bad.ok()) return call->fail(std::move(bad));
+  auto made = prepare_job(*call->model, call->request);
+  if (!made.ok()) return call->fail(fault_of(made.status()));
+  auto prepared = std::make_shared<PreparedJob>(std::move(*made));
+  if (prepared->pictures.empty()) return submit(std::move(call), std::move(prepared));
+  if (decoding_.fetch_add(1) >= kMaxDecoding) {
+    --decoding_;
+    return call->fail(fault(Cause::kBusy, "{} pictures wait to be decoded; try again later", kMaxDecoding));
+  }
+  boost::asio::post(decoders_, [this, call, prepared] {
+    const Status status = call->is_cancelled() ? Status(Code::kCancelled, "the client gave up")
+                                               : decode_pictures(*call->model, *prepared);
+    --decoding_;
+    if (!status.ok()) return call->fail(fault_of(status));
+    submit(call, prepared);
+  });
+}
+
+void Service::submit(std::shared_ptr<Call> call, std::shared_ptr<PreparedJob> prepared) {
+  const std::shared_ptr<ServedModel> model = call->model;
+  prepared->job.done = [call, model](JobResult result) { call->done(*model, std::move(result)); };
+  const auto ticket = model->scheduler().submit(prepared->job);
+  if (!ticket) {
+    if (++call->attempts < kMaxAttempts) return attempt(std::move(call));
+    return call->fail({Cause::kUnready, "the model is being unloaded"});
+  }
+  std::unique_lock lock(call->mutex);
+  call->queued_in = model;
+  call->ticket = *ticket;
+  if (!call->cancelled) return;
+  lock.unlock();
+  model->scheduler().cancel(*ticket);
+}
+
+Service::Cancel Service::start(std::shared_ptr<Call> call) {
+  attempt(call);
+  return [call] {
+    std::unique_lock lock(call->mutex);
+    call->cancelled = true;
+    const auto model = std::move(call->queued_in);
+    const auto ticket = call->ticket;
+    lock.unlock();
+    if (model) model->scheduler().cancel(ticket);
+  };
+}
+
+Service::Cancel Service::infer(InferRequest request, std::function<void(Reply<InferResponse>)> done) {
+  auto call = std::make_shared<Call>();
+  call->request = std::move(request);
+  call->failed = [done](Fault fault) { done(std::move(fault)); };
+  call->done = [this, c = call.get(), done](const ServedModel& model, JobResult result) {
+    if (!result.fault.ok()) return done(std::move(result.fault));
+    auto response = make_response(model, c->request, result);
+    if (!response.ok()) return done(fault_of(response.status()));
+    if (Fault bad = write_regions(shared_memory_, *response); !bad.ok()) return done(std::move(bad));
+    done(std::move(*response));
+  };
+  return start(std::move(call));
+}
+
+Service::Cancel Service::classify(InferRequest request, std::shared_ptr<const std::string> picture, int top,
+                                  std::function<void(Reply<Classified>)> done) {
+  auto call = std::make_shared<Call>();
+  call->request = std::move(request);
+  call->failed = [done](Fault fault) { done(std::move(fault)); };
+  auto found = repository_.find(call->request.model, call->request.version);
+  if (!found.ok()) return done(found.fault()), [] {};
+  for (const Status& status : {(*found)->takes_pictures(), (*found)->gives_scores()})
+    if (!status.ok()) return done(fault_of(status)), [] {};
+  // A BYTES tensor of one element.
+  auto data = std::make_shared<std::string>();
+  const auto length = static_cast<uint32_t>(picture->size());
+  data->reserve(picture->size() + sizeof length);
+  data->append(reinterpret_cast<const char*>(&length), sizeof length).append(*picture);
+  call->request.inputs = {{(*found)->inputs()[0].name, std::string(kBytes), {1}, std::as_bytes(std::span(*data)), data, {}}};
+  call->done = [top, done](const ServedModel& model, JobResult result) {
+    if (!result.fault.ok()) return done(std::move(result.fault));
+    const TensorView scores = result.outputs[0].view();
+    if (const NonFinite bad = find_non_finite(scores); bad.count > 0)
+      return done(fault(Cause::kInternal, "{} of the {} scores are NaN or infinite", bad.count, scores.count()));
+    done(Classified{model.name(), model.version(), top_classes(scores.as<float>(), model.info().labels, top)});
+  };
+  return start(std::move(call));
+}
+
+OrderedJson Service::server_metadata() const {
+  return {{"name", "vitrail"},
+          {"version", version()},
+          {"extensions",
+           {"binary_tensor_data", "classification", "model_configuration", "model_repository", "schedule_policy",
+            "statistics", "system_shared_memory"}}};
+}
+
+namespace {
+
+OrderedJson describe(const std::vector<TensorDescription>& tensors) {
+  OrderedJson list = OrderedJson::array();
+  for (const TensorDescription& t : tensors)
+    list.push_back({{"name", t.name}, {"datatype", datatype_name(t.dtype)}, {"shape", t.shape}});
+  return list;
+}
+
+// As Triton's model configuration has it: TYPE_ and shapes without the batch.
+OrderedJson configure(const ServedModel& model, const std::vector<TensorDescription>& tensors) {
+  OrderedJson list = OrderedJson::array();
+  for (const TensorDescription& t : tensors) {
+    const bool batched = model.max_batch() > 0 && !t.shape.empty() && t.shape[0] == -1;
+    list.push_back({{"name", t.name},
+                    {"data_type", fmt::format("TYPE_{}", datatype_name(t.dtype))},
+                    {"dims", Shape(t.shape.begin() + (batched ? 1 : 0), t.shape.end())}});
+  }
+  return list;
+}
+
+OrderedJson to_json(const Duration& d) { return {{"count", d.count}, {"ns", d.ns}}; }
+
+OrderedJson to_json(const ServedModel& model) {
+  const Snapshot s = model.statistics().snapshot();
+  OrderedJson batches = OrderedJson::array();
+  for (const auto& [rows, b] : s.batches)
+    batches.push_back({{"batch_size", rows},
+                       {"compute_input", to_json(b.input)},
+                       {"compute_infer", to_json(b.infer)},
+                       {"compute_output", to_json(b.output)}});
+  return {{"name", model.name()},
+          {"version", model.version()},
+          {"last_inference", s.last_inference_ms},
+          {"inference_count", s.inference_count},
+          {"execution_count", s.execution_count},
+          {"inference_stats",
+           {{"success", to_json(s.success)},
+            {"fail", to_json(s.fail)},
+            {"queue", to_json(s.queue)},
+            {"compute_input", to_json(s.input)},
+            {"compute_infer", to_json(s.infer)},
+            {"compute_output", to_json(s.output)}}},
+          {"batch_stats", batches},
+          {"memory_usage",
+           {{{"type", "CPU"}, {"id", 0}, {"byte_size", model.engine().weight_bytes + model.scheduler().session().planned_bytes()}}}}};
+}
+
+}  // namespace
+
+Reply<OrderedJson> Service::model_metadata(const std::string& name, const std::string& version) const {
+  auto found = repository_.find(name, version);
+  if (!found.ok()) return found.fault();
+  const ServedModel& model = **found;
+  OrderedJson versions = OrderedJson::array();
+  for (const auto& other : repository_.ready())
+    if (other->name() == name) versions.push_back(other->version());
+  return OrderedJson{{"name", model.name()},
+                     {"versions", versions},
+                     {"platform", model.platform()},
+                     {"inputs", describe(model.inputs())},
+                     {"outputs", describe(model.outputs())}};
+}
+
+Reply<OrderedJson> Service::model_config(const std::string& name, const std::string& version) const {
+  auto found = repository_.find(name, version);
+  if (!found.ok()) return found.fault();
+  const ServedModel& model = **found;
+  const SchedulerOptions& scheduler = model.settings().scheduler;
+  const Policy policy = model.scheduler().policy();
+  return OrderedJson{
+      {"name", model.name()},
+      {"platform", model.platform()},
+      {"backend", "vitrail"},
+      {"max_batch_size", model.max_batch()},
+      {"input", configure(model, model.inputs())},
+      {"output", configure(model, model.outputs())},
+      {"instance_group",
+       {{{"name", model.name()},
+         {"kind", model.info().backend == "cuda" ? "KIND_GPU" : "KIND_CPU"},
+         {"count", model.scheduler().session().options().streams}}}},
+      {"dynamic_batching",
+       {{"preferred_batch_size", policy.preferred},
+        {"max_queue_delay_microseconds", policy.max_delay_ns / 1000},
+        {"preserve_ordering", scheduler.preserve_ordering},
+        {"priority_levels", scheduler.priority_levels},
+        {"default_priority_level", scheduler.default_priority},
+        {"default_queue_policy",
+         {{"timeout_action", scheduler.timeout_delays ? "DELAY" : "REJECT"},
+          {"default_timeout_microseconds", scheduler.default_timeout_ns / 1000},
+          {"allow_timeout_override", scheduler.allow_timeout_override},
+          {"max_queue_size", scheduler.max_queue}}}}}};
+}
+
+Reply<OrderedJson> Service::statistics(const std::string& name, const std::string& version) const {
+  OrderedJson list = OrderedJson::array();
+  if (name.empty()) {
+    for (const auto& model : repository_.ready()) list.push_back(to_json(*model));
+  } else {
+    auto found = repository_.find(name, version);
+    if (!found.ok()) return found.fault();
+    list.push_back(to_json(**found));
+  }
+  return OrderedJson{{"model_stats", list}};
+}
+
+OrderedJson Service::index(bool only_ready) const {
+  OrderedJson list = OrderedJson::array();
+  for (const IndexEntry& e : repository_.index()) {
+    if (only_ready && e.state != "READY") continue;
+    list.push_back({{"name", e.name}, {"version", e.version}, {"state", e.state}, {"reason", e.reason}});
+  }
+  return list;
+}
+
+}  // namespace vitrail::serve

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/scheduler.h"
+
+#include <cmath>
+
+#include "serve/fixture.h"
+
+namespace vitrail::serve {
+namespace {
+
+using test::Answer;
+using test::Gate;
+using test::sum_job;
+
+struct Fixture {
+  std::shared_ptr<test::SumProgram> program = std::make_shared<test::SumProgram>();
+  Statistics statistics;
+  std::unique_ptr<Scheduler> scheduler;
+
+  void start(SchedulerOptions options = {}, int streams = 1, std::vector<Profile> profiles = {{1, 4, 8}}) {
+    auto engine = test::sum_engine(std::move(profiles));
+    SessionOptions session;
+    session.streams = streams;
+    session.check_finite = false;
+    auto made = Session::create(engine, program, session);
+    ASSERT_TRUE(made.ok()) << made.status().message();
+    if (options.policy.max_batch == 1) options.policy.max_batch = 8;
+    scheduler = std::make_unique<Scheduler>(program, std::move(*made), std::move(options), statistics);
+  }
+  std::pair<Scheduler::Ticket, std::future<Answer>> submit(float value, int64_t rows = 1, int priority = 0,
+                                                           int64_t timeout_ns = 0) {
+    auto [job, future] = sum_job(value, rows);
+    job.priority = priority;
+    job.timeout_ns = timeout_ns;
+    const auto ticket = scheduler->submit(job);
+    EXPECT_TRUE(ticket.has_value());
+    return {ticket.value_or(0), std::move(future)};
+  }
+};
+
+TEST(Scheduler, AnswersEachRequestWithItsOwnRows) {
+  Fixture f;
+  Gate gate;
+  f.program->during_run = [&](int64_t) { gate.pass(); };
+  f.start();
+  auto first = f.submit(1);
+  gate.await(1);  // the first runs; what follows gathers behind it
+  auto second = f.submit(10, 2), third = f.submit(20, 3);
+  gate.open();
+  EXPECT_EQ(first.second.get().sums, std::vector<float>({1}));
+  EXPECT_EQ(second.second.get().sums, std::vector<float>({10, 11}));
+  const Answer answer = third.second.get();
+  EXPECT_EQ(answer.sums, std::vector<float>({20, 21, 22}));
+  EXPECT_EQ(answer.result.batch_rows, 5);
+  EXPECT_EQ(f.program->ran(), std::vector<int64_t>({1, 5}));
+  const Snapshot s = f.statistics.snapshot();
+  EXPECT_EQ(s.success.count, 3u);
+  EXPECT_EQ(s.inference_count, 6u);
+  EXPECT_EQ(s.execution_count, 2u);
+  EXPECT_EQ(s.batches.at(5).infer.count, 1u);
+  EXPECT_EQ(s.latency.count(), 3u);
+}
+
+TEST(Scheduler, ARequestWithNanFailsAloneAndNamesTheElement) {
+  Fixture f;
+  Gate gate;
+  f.program->during_run = [&](int64_t) { gate.pass(); };
+  f.start();
+  auto first = f.submit(1);
+  gate.await(1);
+  auto bad = f.submit(std::nanf("")), good = f.submit(7);
+  gate.open();
+  const Answer refused = bad.second.get();
+  EXPECT_EQ(refused.result.fault.cause, Cause::kInvalid);
+  EXPECT_NE(refused.result.fault.message.find("'x'"), std::string::npos) << refused.result.fault.message;
+  EXPECT_EQ(good.second.get().sums, std::vector<float>({7}));
+  EXPECT_EQ(f.statistics.snapshot().failed_other, 1u);
+}
+
+TEST(Scheduler, ATimeoutFiresWhileABatchRuns) {
+  Fixture f;
+  Gate gate;
+  f.program->during_run = [&](int64_t) { gate.pass(); };
+  f.start();
+  auto running = f.submit(1);
+  gate.await(1);
+  auto late = f.submit(2, 1, 0, 1'000'000);
+  EXPECT_EQ(late.second.get().result.fault.cause, Cause::kExpired);  // the gate is still shut
+  gate.open();
+  EXPECT_TRUE(running.second.get().result.fault.ok());
+  EXPECT_EQ(f.statistics.snapshot().rejected, 1u);
+}
+
+TEST(Scheduler, ADelayedTimeoutPutsTheRequestLast) {
+  Fixture f;
+  Gate gate;
+  std::vector<float> order;
+  f.program->during_run = [&](int64_t) { gate.pass(); };
+  SchedulerOptions options;
+  options.timeout_delays = true;
+  options.policy.merge = false;
+  f.start(options);
+  auto running = f.submit(1);
+  gate.await(1);
+  std::mutex mutex;
+  const auto submit = [&](float value, int64_t timeout_ns) {
+    auto [job, future] = sum_job(value);
+    job.timeout_ns = timeout_ns;
+    job.done = [&order, &mutex, inner = job.done](JobResult result) {
+      {
+        const std::lock_guard lock(mutex);
+        order.push_back(result.outputs[0].as<float>()[0]);
+      }
+      inner(std::move(result));
+    };
+    f.scheduler->submit(job);
+    return std::move(future);
+  };
+  auto late = submit(2, 1'000'000);
+  auto other = submit(3, 0);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // its timeout passes; nothing is measured
+  gate.open();
+  EXPECT_EQ(late.get().sums, std::vector<float>({2}));
+  EXPECT_EQ(other.get().sums, std::vector<float>({3}));
+  EXPECT_EQ(order, std::vector<float>({3, 2}));
+}
+
+TEST(Scheduler, PrioritiesOvertake) {
+  Fixture f;
+  Gate gate;
+  f.program->during_run = [&](int64_t) { gate.pass(); };
+  SchedulerOptions options;
+  options.priority_levels = 3;
+  options.policy.max_batch = 2;
+  f.start(options);
+  auto running = f.submit(0);
+  gate.await(1);
+  auto low = f.submit(1, 2, 3), usual = f.submit(2, 1), high = f.submit(3, 1, 1);
+  gate.open();
+  EXPECT_TRUE(low.second.get().result.fault.ok());
+  EXPECT_EQ(usual.second.get().result.batch_rows, 2);  // with the high one, before the low one of two rows
+  EXPECT_EQ(high.second.get().result.batch_rows, 2);
+  EXPECT_EQ(f.program->ran(), std::vector<int64_t>({1, 2, 2}));
+}
+
+TEST(Scheduler, AFullQueueRefusesAtOnce) {
+  Fixture f;
+  Gate gate;
+  f.program->during_run = [&](int64_t) { gate.pass(); };
+  SchedulerOptions options;
+  options.max_queue = 2;
+  f.start(options);
+  auto running = f.submit(0);
+  gate.await(1);
+  auto a = f.submit(1), b = f.submit(2), c = f.submit(3);
+  EXPECT_EQ(c.second.get().result.fault.cause, Cause::kBusy);
+  EXPECT_EQ(f.scheduler->waiting(), 2u);
+  gate.open();
+  EXPECT_TRUE(a.second.get().result.fault.ok());
+  EXPECT_TRUE(b.second.get().result.fault.ok());
+}
+
+TEST(Scheduler, CancelTakesAWaitingRequestOutOfTheQueue) {
+  Fixture f;
+  Gate gate;
+  f.program->during_run = [&](int64_t) { gate.pass(); };
+  f.start();
+  auto running = f.submit(0);
+  gate.await(1);
+  auto waiting = f.submit(1);
+  f.scheduler->cancel(waiting.first);
+  EXPECT_EQ(waiting.second.get().result.fault.cause, Cause::kCancelled);
+  f.scheduler->cancel(running.first);  // runs already: answered as usual
+  gate.open();
+  EXPECT_TRUE(running.second.get().result.fault.ok());
+  EXPECT_EQ(f.program->ran(), std::vector<int64_t>({1}));
+  EXPECT_EQ(f.statistics.snapshot().cancelled, 1u);
+}
+
+TEST(Scheduler, StopAnswersWhatWaitsAndTakesNothingNew) {
+  Fixture f;
+  Gate gate;
+  f.program->during_run = [&](int64_t) { gate.pass(); };
+  SchedulerOptions options;
+  options.policy.max_delay_ns = int64_t{3600} * 1'000'000'000;
+  f.start(options);
+  auto running = f.submit(0, 8);
+  gate.await(1);
+  auto waiting = f.submit(5);
+  std::thread stopper([&] { f.scheduler->stop(); });
+  gate.open();
+  EXPECT_EQ(waiting.second.get().sums, std::vector<float>({5}));
+  stopper.join();
+  auto [job, future] = sum_job(1);
+  EXPECT_FALSE(f.scheduler->submit(job).has_value());
+  EXPECT_TRUE(job.done != nullptr);  // as it was
+}
+
+TEST(Scheduler, AnswersKeepTheOrderOfArrivalWhenAsked) {
+  Fixture f;
+  std::mutex mutex;
+  std::vector<int> order;
+  Gate slow;
+  f.program->during_run = [&](int64_t batch) {
+    if (batch == 2) slow.pass();  // the first request is the slow one
+  };
+  SchedulerOptions options;
+  options.preserve_ordering = true;
+  options.policy.merge = false;
+  f.start(options, 2);
+  std::vector<std::future<Answer>> answers;
+  for (int i = 0; i < 6; ++i) {
+    auto [job, future] = sum_job(static_cast<float>(i), i == 0 ? 2 : 1);
+    job.done = [&, i, inner = job.done](JobResult result) {
+      {
+        const std::lock_guard lock(mutex);
+        order.push_back(i);
+      }
+      inner(std::move(result));
+    };
+    f.scheduler->submit(job);
+    answers.push_back(std::move(future));
+    if (i == 0) slow.await(1);
+  }
+  while (f.statistics.snapshot().execution_count < 5) std::this_thread::yield();
+  {
+    const std::lock_guard lock(mutex);
+    EXPECT_TRUE(order.empty());  // five are done and wait for the first
+  }
+  slow.open();
+  for (auto& answer : answers) answer.get();
+  EXPECT_EQ(order, std::vector<int>({0, 1, 2, 3, 4, 5}));
+}
+
+TEST(Scheduler, AFailureOfTheBackendIsAnsweredToAll) {
+  Fixture f;
+  f.program->result = Status(Code::kInternal, "the device is gone");
+  f.start();
+  const Answer answer = f.submit(1).second.get();
+  EXPECT_EQ(answer.result.fault.cause, Cause::kInternal);
+  EXPECT_EQ(answer.result.fault.message, "the device is gone");
+  EXPECT_EQ(f.statistics.snapshot().failed_backend, 1u);
+  EXPECT_EQ(f.statistics.snapshot().execution_count, 0u);
+}
+
+TEST(Scheduler, BatchesBelowTheSmallestProfileAreFilledUp) {
+  Fixture f;
+  f.start({}, 1, {{4, 4, 4}});
+  EXPECT_EQ(f.submit(3, 2).second.get().sums, std::vector<float>({3, 4}));
+  EXPECT_EQ(f.program->ran(), std::vector<int64_t>({4}));
+}
+
+TEST(Scheduler, WarmUpLearnsWhatBatchesCost) {
+  Fixture f;
+  f.program->during_run = [](int64_t batch) { std::this_thread::sleep_for(std::chrono::microseconds(200 * batch)); };
+  f.start();
+  ASSERT_TRUE(f.scheduler->warm_up(10).ok());
+  EXPECT_EQ(f.program->ran(), std::vector<int64_t>({1, 1, 2, 2, 4, 4, 8, 8}));
+  EXPECT_GE(f.scheduler->policy().cost.at(8), 1'600'000.0);
+}
+
+TEST(Scheduler, AGoalOfLatencyRefusesWhatCannotMakeIt) {
+  Fixture f;
+  Gate gate;
+  std::atomic<bool> shut{false};
+  f.program->during_run = [&](int64_t batch) {
+    if (shut)
+      gate.pass();
+    else
+      std::this_thread::sleep_for(std::chrono::milliseconds(batch));
+  };
+  SchedulerOptions options;
+  options.slo_ns = 20'000'000;
+  f.start(options);
+  ASSERT_TRUE(f.scheduler->warm_up(10).ok());
+  shut = true;
+  auto running = f.submit(0, f.scheduler->policy().max_batch);
+  gate.await(1);
+  std::vector<std::future<Answer>> others;
+  for (int i = 0; i < 60; ++i) others.push_back(f.submit(static_cast<float>(i)).second);
+  EXPECT_LT(f.scheduler->waiting(), 25u);  // about 1 ms each
+  EXPECT_GT(f.scheduler->waiting(), 0u);
+  shut = false;
+  gate.open();
+  size_t refused = 0;
+  for (auto& other : others) refused += other.get().result.fault.cause == Cause::kBusy;
+  EXPECT_GT(refused, 30u);
+}
+
+TEST(Scheduler, ManyThreadsGetTheirOwnAnswers) {
+  Fixture f;
+  f.start({}, 2);
+  std::vector<std::thread> threads;
+  std::atomic<int> wrong{0};
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 200; ++i) {
+        const auto value = static_cast<float>(t * 1000 + i);
+        const int64_t rows = 1 + i % 3;
+        const Answer answer = f.submit(value, rows).second.get();
+        for (int64_t r = 0; r < rows; ++r)
+          if (answer.sums.size() != static_cast<size_t>(rows) ||
+              answer.sums[static_cast<size_t>(r)] != value + static_cast<float>(r))
+            ++wrong;
+      }
+    });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_EQ(f.statistics.snapshot().success.count, 800u);
+}
+
+}  // namespace
+}  // namespace vitrail::serve
