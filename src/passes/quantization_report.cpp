@@ -157,7 +157,7 @@ class Reporter {
       if (is_float8(o->dtype)) return fmt::format("its numbers are {}, which are dequantized", dtype_name(o->dtype));
     if (!left.node) return "its activation is not quantized";
     if (!right.node) return "its right side is not quantized";
-    if (!right.is_constant) return "both of its sides are activations";
+    if (!right.is_constant) return "both of its sides are activations; build --precision int8 multiplies bytes where it recognises the attention";
     if (node.op == Op::Conv) return "a convolution; only MatMul and Gemm become integer products";
     const std::string refused = refuse_activation(left);
     return refused.empty() ? refuse_weights(node, right) : refused;

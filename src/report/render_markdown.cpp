@@ -5,6 +5,17 @@
 #include "report/render.h"
 
 namespace vitrail::report {
+namespace {
+
+std::string speed_and_memory(const Tables& tables) {
+  std::string out = "\n## Speed\n\n";
+  for (const Table& table : tables.protocol) out += to_markdown(table);
+  for (const Table& table : tables.percentiles) out += to_markdown(table);
+  if (!tables.device.rows.empty()) out += to_markdown(tables.device);
+  return out + "## Memory\n\n" + to_markdown(tables.memory);
+}
+
+}  // namespace
 
 std::string render_markdown(const Data& data, const Recommendation& r, const Tables& tables) {
   std::string out =
@@ -17,12 +28,8 @@ std::string render_markdown(const Data& data, const Recommendation& r, const Tab
     out += fmt::format("- Verified: {}\n", r.verified == Verified::kPassed ? "passed" : "not verified");
   }
   for (const std::string& note : r.notes) out += "- " + markdown(note) + "\n";
-  out += "\n## Speed\n\n";
-  for (const Table& table : tables.protocol) out += to_markdown(table);
-  for (const Table& table : tables.percentiles) out += to_markdown(table);
-  if (!tables.device.rows.empty()) out += to_markdown(tables.device);
-  out += "## Memory\n\n" + to_markdown(tables.memory);
-  out += "## Accuracy\n\n";
+  if (!data.runs.empty()) out += speed_and_memory(tables);
+  out += "\n## Accuracy\n\n";
   if (data.verifications.empty()) out += "Not measured.\n\n";
   for (size_t i = 0; i < data.verifications.size(); ++i) {
     out += markdown(verdict(data.verifications[i])) + "\n\n";
@@ -35,7 +42,7 @@ std::string render_markdown(const Data& data, const Recommendation& r, const Tab
     out += markdown(verdict(data.quantizations[i])) + "\n\n" + to_markdown(tables.quantizations[i]);
   if (!tables.layers.empty()) out += "## Time by layer\n\n";
   for (const Table& table : tables.layers) out += to_markdown(table);
-  out += "## Runs\n\n" + to_markdown(tables.runs);
+  if (!data.runs.empty()) out += "## Runs\n\n" + to_markdown(tables.runs);
   for (const Run& run : data.runs)
     for (const std::string& warning : run.warnings) out += "- " + markdown(run.label + ": " + warning) + "\n";
   return out;

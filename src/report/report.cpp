@@ -40,7 +40,8 @@ Tables make_tables(const Data& data, const Recommendation& r) {
 
 std::string render_text(const Data& data, const Recommendation& r, const Tables& tables) {
   std::string out;
-  for (const Table& table : tables.protocol) out += to_text(table) + "\n";
+  if (!data.runs.empty())
+    for (const Table& table : tables.protocol) out += to_text(table) + "\n";
   for (const Verification& v : data.verifications) out += verdict(v) + "\n";
   for (const Quantization& q : data.quantizations) out += verdict(q) + "\n";
   for (const Table& table : tables.comparisons) out += to_text(table) + "\n";
