@@ -62,22 +62,33 @@ std::string find_python() {
 }
 
 // PREFIX/share/vitrail/python beside PREFIX/bin/vitrail, in an install tree and in a build tree alike; in
-// front of what PYTHONPATH names already. Without it, a package installed by pip may serve.
-void find_package(const std::string& self) {
+// front of what PYTHONPATH names already. Without it (false), a package installed by pip may serve.
+bool find_package(const std::string& self) {
   const fs::path folder = fs::path(self).parent_path().parent_path() / "share/vitrail/python";
   std::error_code error;
-  if (!fs::is_regular_file(folder / "vitrail/__main__.py", error)) return;
+  if (!fs::is_regular_file(folder / "vitrail/__main__.py", error)) return false;
   const char* before = std::getenv("PYTHONPATH");
   const std::string path = before && *before ? folder.string() + ":" + before : folder.string();
   ::setenv("PYTHONPATH", path.c_str(), 1);
+  return true;
 }
+
+// `python -m vitrail` where the package may not be there at all.
+constexpr const char* kTryPackage = R"(import importlib.util, runpy, sys
+if importlib.util.find_spec('vitrail') is None:
+    print(f'error: {sys.executable} has no package vitrail, and none lies beside this program (../share/vitrail/python): keep the '
+          'program where it was installed, or pip install the folder python of its source', file=sys.stderr)
+    sys.exit(4)
+runpy.run_module('vitrail', run_name='__main__', alter_sys=True)
+)";
 
 // Becomes `python -m vitrail export …`: its output, its Ctrl-C and its exit status are those of this verb.
 Status run_python(const ExportFlags& flags) {
   const std::string self = own_path(), python = find_python();
-  find_package(self);
+  std::vector<std::string> words{python, "-m", "vitrail"};
+  if (!find_package(self)) words = {python, "-c", kTryPackage};
   ::setenv("VTL_BINARY", self.c_str(), 0);
-  std::vector<std::string> words{python, "-m", "vitrail", "export", flags.source, "-o", flags.output};
+  words.insert(words.end(), {"export", flags.source, "-o", flags.output});
   for (const auto& [name, value] : flags.values)
     if (!value.empty()) words.insert(words.end(), {name, value});
   if (flags.random_weights) words.emplace_back("--random-weights");

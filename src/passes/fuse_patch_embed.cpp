@@ -67,10 +67,13 @@ std::optional<Tensor> prefix_rows(const Graph& graph, const Matcher& match, Valu
   const ValueId constant = expand ? expand->input(0) : id;
   if (!graph.is_constant(constant)) return std::nullopt;
   const Tensor& t = graph.constant(constant);
-  if (t.dtype() != DType::kF32 || t.rank() != 3 || t.dim(0) != 1 || t.dim(2) != width) return std::nullopt;
+  const size_t rank = t.rank();  // [1, t, C], [t, C], or [C] as CLIP has it
+  if (t.dtype() != DType::kF32 || rank < 1 || rank > 3 || (rank == 3 && t.dim(0) != 1) || t.dim(rank - 1) != width)
+    return std::nullopt;
+  const int64_t rows = rank == 1 ? 1 : t.dim(rank - 2);
   const auto& shape = graph.value(id).shape;
-  if (!shape || shape->size() != 3 || (*shape)[1] != Dim::of(t.dim(1))) return std::nullopt;
-  return t.reshaped({t.dim(1), width});
+  if (!shape || shape->size() != 3 || (*shape)[1] != Dim::of(rows)) return std::nullopt;
+  return t.reshaped({rows, width});
 }
 
 void become(Graph& graph, Node& node, const Node& embed, Tensor table, int64_t prefix) {

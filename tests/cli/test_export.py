@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -288,6 +289,18 @@ def test_without_python_or_torch_the_verb_says_what_to_install(vitrail, tmp_path
     for environment in ({"VTL_PYTHON": str(bare)}, {"VTL_PYTHON": "", "VIRTUAL_ENV": str(tmp_path / "bare")}):
         error = vitrail(*words, expect=4, env={**os.environ, **environment}).stderr
         assert "torch" in error and "-m pip install" in error
+
+
+def test_a_program_away_from_its_package_says_where_to_find_it(tmp_path):
+    alone = tmp_path / "bin" / "vitrail"
+    alone.parent.mkdir()
+    shutil.copy(BINARY, alone)
+    words = [alone, "export", "timm:vit_bass", "-o", tmp_path / "m.onnx"]
+    environment = {**os.environ, "VTL_PYTHON": sys.executable, "PYTHONPATH": ""}
+    done = subprocess.run(words, capture_output=True, text=True, env=environment)
+    assert done.returncode == 4 and "share/vitrail/python" in done.stderr and "pip install" in done.stderr
+    done = subprocess.run(words, capture_output=True, text=True, env={**environment, "PYTHONPATH": str(ROOT / "python")})
+    assert done.returncode == 2 and "timm has no model 'vit_bass'" in done.stderr
 
 
 def test_verb_and_package_have_the_same_options(vitrail):

@@ -34,6 +34,26 @@ TEST(FusePatchEmbed, ClassTokenThenPosition) {
   EXPECT_EQ(fused.nodes[0].integer("prefix", 0), 1);
 }
 
+// As CLIP in transformers and tables without a batch axis have them.
+TEST(FusePatchEmbed, TokensOfFewerAxes) {
+  for (const Shape& shape : {Shape{kChannels}, Shape{1, kChannels}}) {
+    GraphBuilder b;
+    const ValueId patches = tokens(b);
+    const ValueId to = b.node(Op::Concat, {b.node(Op::Shape, {b.graph.inputs[0]}, {{"end", int64_t{1}}}), b.ints({1, kChannels})},
+                              {{"axis", int64_t{0}}});
+    b.output(b.node(Op::Concat, {b.node(Op::Expand, {b.weight(shape, 3), to}), patches}, {{"axis", int64_t{1}}}));
+    const Graph fused = apply(b.graph, fuse_patch_embed, 1);
+    ASSERT_EQ(fused.nodes.size(), 1u) << print_graph(fused);
+    EXPECT_EQ(fused.nodes[0].integer("prefix", 0), 1);
+  }
+  GraphBuilder b;  // a row that the tokens repeat is no table of them
+  const ValueId patches = tokens(b);
+  const ValueId to = b.node(Op::Concat, {b.node(Op::Shape, {b.graph.inputs[0]}, {{"end", int64_t{1}}}), b.ints({3, kChannels})},
+                            {{"axis", int64_t{0}}});
+  b.output(b.node(Op::Concat, {b.node(Op::Expand, {b.weight({kChannels}, 3), to}), patches}, {{"axis", int64_t{1}}}));
+  EXPECT_EQ(apply(b.graph, fuse_patch_embed, 1).nodes.back().op, Op::Concat);
+}
+
 TEST(FusePatchEmbed, PositionThenClassAndRegisterTokens) {
   GraphBuilder b;
   const ValueId placed = b.node(Op::Add, {b.weight({1, 4, kChannels}, 4), tokens(b)});
