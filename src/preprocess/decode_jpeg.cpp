@@ -89,6 +89,16 @@ void widen(Region& region, int width) {
   region.width = static_cast<int>(right - region.x);
 }
 
+// Of a progressive picture that lacks scans, libjpeg guesses coefficients from the blocks around: at the edges of a part it would
+// see other blocks than in the whole.
+bool guesses(const jpeg_decompress_struct& info) {
+  constexpr int kGuessed = 10;  // that many of a block's coefficients matter for it
+  if (!info.progressive_mode || info.coef_bits == nullptr) return false;
+  for (int c = 0; c < info.num_components; ++c)
+    if (std::any_of(info.coef_bits[c], info.coef_bits[c] + kGuessed, [](int bits) { return bits != 0; })) return true;
+  return false;
+}
+
 }  // namespace
 
 Result<Decoded> decode_jpeg(Bytes file, const Wishes& wishes, int& orientation) {
@@ -131,7 +141,7 @@ Result<Decoded> decode_jpeg(Bytes file, const Wishes& wishes, int& orientation) 
   JDIMENSION left = 0, columns = 0;
   if (!guarded(reader.escape, [&] {
         jpeg_start_decompress(&info);
-        if (wish.shrink > 1)
+        if (wish.shrink > 1 || guesses(info))
           wish.region = {0, 0, static_cast<int>(info.output_width), static_cast<int>(info.output_height)};
         else
           widen(wish.region, width);

@@ -13,6 +13,7 @@
 #include "core/files.h"
 #include "graph/cost.h"
 #include "passes/byte_input.h"
+#include "passes/widen_halves.h"
 #include "preprocess/dataset.h"
 #include "vitrail/version.h"
 #include "workflow/calibrate.h"
@@ -174,6 +175,10 @@ Result<ImportedModel> import_model(const std::string& path, const ModelOptions& 
   model.warnings = std::move(report.warnings);
   model.quantized_operators = report.quantized_operators;
   model.quantization = describe_quantization(model.graph);
+  if (const DType halves = widen_halves(model.graph); halves != DType::kUndefined)
+    model.warnings.push_back(fmt::format("the model is in {}: its weights are widened to float32, exactly, and so are its inputs and "
+                                         "outputs; --precision chooses what a backend computes in",
+                                         dtype_name(halves)));
   VTL_TRY(simplify(model.graph, evaluate));
   model.parameters = parameter_count(model.graph);
   VTL_TRY(find_preprocess(options, model));

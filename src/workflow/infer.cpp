@@ -148,7 +148,8 @@ Result<InferOutcome> infer(const InferOptions& options) {
   InferOutcome outcome;
   std::vector<std::vector<NamedTensor>> batches;
   if (!options.inputs.empty()) {
-    VTL_ASSIGN(const auto arrays, load_arrays(options));
+    VTL_ASSIGN(auto arrays, load_arrays(options));
+    widen_for(*engine.graph, arrays);
     VTL_ASSIGN(auto outputs, session->run(arrays));
     for (const NamedTensor& t : outputs) {
       const int64_t rows = t.tensor.rank() ? t.tensor.dim(0) : 0;

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "core/error.h"
+#include "core/widen.h"
 #include "core/npy.h"
 #include "core/thread_pool.h"
 #include "preprocess/dataset.h"
@@ -26,12 +27,18 @@ struct InputFile {
 };
 
 Result<std::vector<NamedTensor>> load_inputs(const Graph& graph, const std::string& path) {
-  if (path.ends_with(".npz")) return load_npz(path);
+  if (path.ends_with(".npz")) {
+    VTL_ASSIGN(std::vector<NamedTensor> tensors, load_npz(path));
+    widen_for(graph, tensors);
+    return tensors;
+  }
   if (graph.inputs.size() != 1)
     return usage_error("{}: a .npy file feeds one input, this model has {}; give .npz files", path,
                        graph.inputs.size());
   VTL_ASSIGN(Tensor tensor, load_npy(path));
-  return std::vector<NamedTensor>{{graph.value(graph.inputs[0]).name, std::move(tensor)}};
+  std::vector<NamedTensor> tensors{{graph.value(graph.inputs[0]).name, std::move(tensor)}};
+  widen_for(graph, tensors);
+  return tensors;
 }
 
 // How many samples a file holds: the common first extent of its inputs.
@@ -52,6 +59,13 @@ Result<int64_t> rows_in(const Graph& graph, const std::string& path) {
 }
 
 }  // namespace
+
+void widen_for(const Graph& graph, std::vector<NamedTensor>& tensors) {
+  for (NamedTensor& t : tensors) {
+    const ValueId id = graph.find(t.name);
+    if (id != kNoValue && graph.value(id).dtype == DType::kF32 && is_half(t.tensor.dtype())) t.tensor = widened(t.tensor);
+  }
+}
 
 Tensor row_of(const Tensor& tensor, int64_t row) {
   Shape shape = tensor.shape();

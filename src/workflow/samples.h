@@ -18,6 +18,9 @@ Result<ValueId> image_input(const Graph& graph);
 // Row `row` of a tensor whose first extent counts samples, as a tensor of one row.
 Tensor row_of(const Tensor& tensor, int64_t row);
 
+// Arrays in float16 for inputs in float32, as those of a widened model are (passes/widen_halves.h), become float32, exactly.
+void widen_for(const Graph& graph, std::vector<NamedTensor>& tensors);
+
 // Decodes and prepares images as one batch, on all cores: normalised float32 [n, 3, height, width], or uint8 [n, height,
 // width, 3] for an engine that normalises by itself. Errors name the file.
 Result<Tensor> image_batch(const std::vector<std::string>& files, const PreprocessContract& contract,

@@ -66,6 +66,27 @@ def test_16_bit_models(vitrail, tmp_path, dtype, unit, exporter):
     assert error < 16 * unit and error < 4 * max(numpy.abs(theirs - exact).max() / largest, unit)
 
 
+def test_16_bit_models_reach_the_fast_path_with_pictures_and_arrays(vitrail, pictures, tmp_path):
+    """As `module.half()` is exported: float16 from input to output, which an engine takes and gives in float32."""
+    half = variants.build("cls", False).half().eval()
+    torch.onnx.export(half, (X.half(),), str(tmp_path / "m.onnx"), dynamo=False, opset_version=17, input_names=["input"],
+                      output_names=["output"], dynamic_axes={"input": {0: "batch"}, "output": {0: "batch"}})
+    assert onnx.load(tmp_path / "m.onnx").graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT16
+    inspected = vitrail.json("inspect", tmp_path / "m.onnx")
+    assert inspected["structure"]["blocks"] == 2 and not any(layer["kernel"] == "reference" for layer in inspected["layers"])
+    assert any("float16" in w and "--precision" in w for w in inspected["warnings"])
+    vitrail("build", tmp_path / "m.onnx", "-o", tmp_path / "m.vtl")
+    x = torch.randn(3, 3, variants.SIZE, variants.SIZE, generator=torch.Generator().manual_seed(1)).half()
+    numpy.save(tmp_path / "x.npy", x.numpy())
+    vitrail("run", tmp_path / "m.vtl", "--input", f"input={tmp_path / 'x.npy'}", "--output", f"output={tmp_path / 'y.npy'}")
+    with torch.no_grad():
+        want = half.float()(x.float()).numpy()
+    # The exporter rounds numbers of its own, as those of GELU, to 16 bits.
+    numpy.testing.assert_allclose(numpy.load(tmp_path / "y.npy"), want, atol=2e-4 * numpy.abs(want).max())
+    assert vitrail.json("run", tmp_path / "m.vtl", "--image", pictures / "class0/picture.png")["results"][0]["top"]
+    assert vitrail.json("verify", tmp_path / "m.vtl", "--reference", tmp_path / "m.onnx", "--images", pictures)["passed"]
+
+
 def test_weights_beside_a_large_model(vitrail, tmp_path, monkeypatch):
     from vitrail import exporters
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // From encoded pictures to tensors: what is left undecoded must not show.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -59,6 +60,16 @@ TEST(Encoded, EveryKindOfJpegGivesThePixelsOfTheWholePicture) {
                                          {.color = color, .h_samp = h, .v_samp = v, .progressive = progressive}),
                     std::to_string(width) + "x" + std::to_string(height) + " sampled " + std::to_string(h) + "x" +
                         std::to_string(v));
+}
+
+// libjpeg guesses what such a file lacks from the blocks around. Found by fuzzing.
+TEST(Encoded, ProgressiveJpegsThatLackScansGiveThePixelsOfTheWholePicture) {
+  const std::string file = testing::encode_jpeg(testing::test_picture(200, 90), {.progressive = true});
+  std::vector<size_t> scans;
+  for (size_t at = file.find("\xff\xda"); at != std::string::npos; at = file.find("\xff\xda", at + 1)) scans.push_back(at);
+  ASSERT_GT(scans.size(), 3u);
+  for (size_t kept = 1; kept < scans.size(); ++kept)
+    expect_same(file.substr(0, scans[kept]) + "\xff\xd9", fmt::format("{} of {} scans", kept, scans.size()));
 }
 
 TEST(Encoded, OtherFormatsAreDecodedInWhole) {

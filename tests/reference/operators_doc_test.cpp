@@ -129,7 +129,8 @@ What the graph may hold and the reference backend runs. Names, attributes and de
 [ONNX](https://onnx.ai/onnx/operators/) in its newest form (axes, splits and pads as inputs); a model of an older opset
 is restated when it is imported. *float* is float16, bfloat16, float32 and float64; *number* adds all integers; *any*
 adds bool; *float8* is float8_e4m3fn and float8_e5m2, which are moved, cast and dequantized only. 16-bit floats compute
-in float32 and round once; every sum runs in float64.
+in float32 and round once; every sum runs in float64. A model whose weights are in 16 bits is widened to float32 when it
+is read, inputs and outputs included, unless it quantizes: nothing is rounded to 16 bits then.
 
 | operator | inputs | outputs | types | notes |
 |---|---|---|---|---|

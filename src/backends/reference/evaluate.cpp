@@ -5,6 +5,7 @@
 
 #include "backends/reference/shapes.h"
 #include "core/half.h"
+#include "core/widen.h"
 #include "graph/infer.h"
 
 namespace vitrail {
@@ -178,17 +179,6 @@ Result<Tensors> dispatch(const Call& call) {
   return call.error("no such operator");
 }
 
-bool is_half(DType dtype) { return dtype == DType::kF16 || dtype == DType::kBF16; }
-
-Tensor widen(const Tensor& t) {
-  Tensor wide(DType::kF32, t.shape());
-  const auto in = t.as<uint16_t>();
-  const auto out = wide.as_mutable<float>();
-  for (size_t i = 0; i < in.size(); ++i)
-    out[i] = t.dtype() == DType::kF16 ? half_to_float(in[i]) : bfloat16_to_float(in[i]);
-  return wide;
-}
-
 Tensor narrow(const Tensor& t, DType dtype) {
   Tensor half(dtype, t.shape());
   const auto in = t.as<float>();
@@ -231,7 +221,7 @@ Result<std::vector<Tensor>> evaluate_node(const Node& node, std::span<const Tens
       // Weights in a memory map may lie at any address; C++ reads a number only where it is aligned.
       const bool aligned = reinterpret_cast<uintptr_t>(t.data()) % dtype_size(t.dtype()) == 0;
       if (!aligned) copies[i] = t.clone();
-      if (is_half(t.dtype()) && !has_trait(node.op, kMovement)) copies[i] = widen(aligned ? t : copies[i]);
+      if (is_half(t.dtype()) && !has_trait(node.op, kMovement)) copies[i] = widened(t);
       if (copies[i].dtype() != DType::kUndefined) pointers[i] = &copies[i];
     }
     call.inputs = pointers;

@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // RMSNormalization, GroupNormalization and InstanceNormalization.
 #include "core/error.h"
+#include "core/widen.h"
 #include "import/onnx/restate.h"
 
 namespace vitrail::onnx_import {
-namespace {
-
-bool is_half(DType dtype) { return dtype == DType::kF16 || dtype == DType::kBF16; }
-
-}  // namespace
-
 // y = x / sqrt(mean(x²) + epsilon) · scale over the axes from `axis` on.
 Status restate_rms_norm(Restatement& r) {
   const ValueId x = r.input(0);
