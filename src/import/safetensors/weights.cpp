@@ -67,11 +67,11 @@ Tensor Weights::take_rows(const std::string& name, int64_t first, int64_t rows, 
 
 Status Weights::check() const {
   std::vector<std::string> superfluous;
+  const auto ignored = [&](const std::string& name) {
+    return std::ranges::any_of(ignored_, [&](const std::string& part) { return name.starts_with(part) || name.ends_with(part); });
+  };
   for (const auto& [name, entry] : entries_)
-    if (!taken_.contains(name) && std::ranges::none_of(ignored_, [&](const std::string& part) {
-          return name.starts_with(part) || name.ends_with(part);
-        }))
-      superfluous.push_back(name);
+    if (!taken_.contains(name) && !ignored(name)) superfluous.push_back(name);
   if (missing_.empty() && wrong_.empty() && superfluous.empty()) return {};
   return bad_input("its weights do not fit its config.json{}{}{}: is it the config.json of this model?",
                    list("missing", missing_), list("of another shape or type", wrong_),
