@@ -14,6 +14,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   contract.height = contract.width = 16;
   contract.crop_pct = size % 2 == 0 ? 0.5 : 0.9;
   contract.resize_mode = static_cast<ResizeMode>(size % 3);
+  contract.arithmetic = static_cast<Arithmetic>(size / 6 % 3);
   float whole[3 * 16 * 16], part[3 * 16 * 16];
   const Status encoded = preprocess_encoded(file, contract, part);
   if (!image.ok() || image->pixels.size() != size_t{3} * image->width * image->height) {
