@@ -8,7 +8,7 @@ packages=(
   libonnx-dev protobuf-compiler libprotobuf-dev
   libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libxxhash-dev zlib1g-dev
   libjpeg-dev libpng-dev libwebp-dev
-  libboost-dev libgrpc++-dev protobuf-compiler-grpc
+  libboost-dev libgrpc++-dev libssl-dev protobuf-compiler-grpc
   libgtest-dev libgmock-dev libbenchmark-dev
   python3 python3-venv python3-pip git
 )

@@ -24,7 +24,7 @@ namespace {
 struct ServeFlags {
   serve::ServerOptions options;
   std::vector<std::string> engines;
-  std::string control = "none", max_delay = "0us", timeout, slo, workspace, token_file, isa;
+  std::string control = "none", max_delay = "0us", timeout, slo, workspace, token_file, tls_certificate, tls_key, isa;
   std::string max_body = "128MiB";
   bool no_batching = false, no_grpc = false, no_metrics = false;
   uint16_t grpc_port = 8001, metrics_port = 8002;
@@ -89,6 +89,9 @@ Result<serve::ServerOptions> options_of(const ServeFlags& flags) {
   o.http.max_body = static_cast<uint64_t>(body);
   o.grpc_port = flags.no_grpc ? std::nullopt : std::optional(flags.grpc_port);
   o.metrics_port = flags.no_metrics ? std::nullopt : std::optional(flags.metrics_port);
+  if (flags.tls_certificate.empty() != flags.tls_key.empty())
+    return usage_error("--tls-certificate and --tls-key go together");
+  if (!flags.tls_key.empty()) o.http.tls = serve::TlsFiles{flags.tls_certificate, flags.tls_key};
   if (!flags.token_file.empty()) {
     VTL_ASSIGN(std::string token, read_file(flags.token_file, 4096));
     while (!token.empty() && (token.back() == '\n' || token.back() == '\r')) token.pop_back();
@@ -114,7 +117,7 @@ Status run(const ServeFlags& flags) {
   for (const auto& model : server->repository().ready())
     models += fmt::format("  {} version {}: {}, batches of up to {}\n", model->name(), model->version(),
                           model->platform(), std::max<int64_t>(model->max_batch(), 1));
-  print(fmt::format("vitrail {}\nhttp    http://{}:{}\n", version(), address, server->http_port()));
+  print(fmt::format("vitrail {}\nhttp    http{}://{}:{}\n", version(), flags.tls_key.empty() ? "" : "s", address, server->http_port()));
   if (!flags.no_grpc) print(fmt::format("grpc    {}:{}\n", address, server->grpc_port()));
   if (!flags.no_metrics) print(fmt::format("metrics http://{}:{}/metrics\n", address, server->metrics_port()));
   print(fmt::format("models\n{}ready\n", models));
@@ -180,6 +183,8 @@ void add_serve(CLI::App& app, Action& action) {
   verb->add_flag("--allow-uncertified", model.allow_uncertified, "Also engines that `verify --certify` has not passed");
   verb->add_flag("--allow-control", o.access.allow_control, "Loading and unloading from other machines as well");
   verb->add_option("--token-file", flags->token_file, "Loading and unloading need the token in this file");
+  verb->add_option("--tls-certificate", flags->tls_certificate, "PEM file of the certificate chain: HTTPS, and gRPC over TLS");
+  verb->add_option("--tls-key", flags->tls_key, "PEM file of its private key");
   verb->add_option("--max-body", flags->max_body, "Largest request")->capture_default_str();
   verb->add_option("--io-threads", o.io_threads, "Threads of connections (default: 2, more on many cores)")
       ->check(CLI::Range(1, 256));

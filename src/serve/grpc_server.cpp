@@ -10,6 +10,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "core/files.h"
 #include "open_inference.grpc.pb.h"
 #include "serve/infer_grpc.h"
 
@@ -405,10 +406,18 @@ GrpcServer::GrpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Result<std::unique_ptr<GrpcServer>> GrpcServer::listen(Service& service, const GrpcOptions& options,
                                                        AccessOptions access) {
   auto impl = std::make_unique<Impl>(service, std::move(access));
+  std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();
+  if (options.tls) {
+    VTL_ASSIGN(const std::string key, read_file(options.tls->key, 1 << 20));
+    VTL_ASSIGN(const std::string certificate, read_file(options.tls->certificate, 1 << 20));
+    grpc::SslServerCredentialsOptions tls;
+    tls.pem_key_cert_pairs.push_back({key, certificate});
+    credentials = grpc::SslServerCredentials(tls);
+  }
   grpc::ServerBuilder builder;
   const bool v6 = options.address.find(':') != std::string::npos;
   builder.AddListeningPort(fmt::format("{}{}{}:{}", v6 ? "[" : "", options.address, v6 ? "]" : "", options.port),
-                           grpc::InsecureServerCredentials(), &impl->port);
+                           credentials, &impl->port);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.SetMaxReceiveMessageSize(static_cast<int>(std::min<uint64_t>(options.max_message, INT32_MAX)));
   builder.SetMaxSendMessageSize(-1);

@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "serve/http_routes.h"
 #include "serve/service.h"
+#include "serve/tls.h"
 
 namespace vitrail::serve {
 
@@ -14,6 +16,7 @@ struct GrpcOptions {
   std::string address = "127.0.0.1";
   uint16_t port = 8001;                        // 0: any that is free
   uint64_t max_message = uint64_t{128} << 20;  // bytes of a request
+  std::optional<TlsFiles> tls{};
 };
 
 // The Open Inference Protocol over gRPC (open_inference.proto).

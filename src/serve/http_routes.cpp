@@ -7,6 +7,7 @@
 #include "engine/json_cursor.h"
 #include "serve/infer_json.h"
 #include "serve/metrics.h"
+#include "serve/page.h"
 
 namespace vitrail::serve {
 namespace {
@@ -30,6 +31,16 @@ HttpReply empty_reply(const Fault& fault) {
   if (!fault.ok()) return error_reply(fault);
   HttpReply reply;
   reply.content_type.clear();
+  return reply;
+}
+
+HttpReply page_reply() {
+  HttpReply reply;
+  reply.content_type = "text/html; charset=utf-8";
+  reply.body = page_html();
+  // Nothing from elsewhere, whatever a model may be named.
+  reply.headers.emplace_back("Content-Security-Policy",
+                             "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'");
   return reply;
 }
 
@@ -73,7 +84,10 @@ class Routes {
       return finish(done, error_reply(fault(Cause::kInvalid, "Content-Encoding '{}': bodies must come as they are",
                                             request.content_encoding)));
     const std::vector<std::string>& path = target->path;
-    if (path.empty() || path[0] != "v2") return unknown(request, done);
+    if (path.empty()) return get(request, done, [] { return page_reply(); });
+    if (path.size() == 2 && path[0] == "vitrail" && path[1] == "overview")
+      return get(request, done, [&] { return json_reply(service_.overview()); });
+    if (path[0] != "v2") return unknown(request, done);
     if (path.size() == 1) return get(request, done, [&] { return json_reply(service_.server_metadata()); });
     if (path[1] == "health" && path.size() == 3) {
       if (path[2] == "live") return get(request, done, [] { return state_reply(true); });

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
+#include <boost/beast/ssl.hpp>
 #include <boost/beast/version.hpp>
 #include <mutex>
 #include <set>
@@ -20,7 +21,13 @@ namespace http = beast::http;
 
 constexpr size_t kReadBytes = 32768;  // room for one read
 
-class Connection;
+// What the server asks of a connection, whatever it travels on.
+class Connection {
+ public:
+  virtual ~Connection() = default;
+  virtual std::shared_ptr<Connection> keep() = 0;  // null when it is ending
+  virtual void hurry() = 0;                        // what still arrives has little time left; on any thread
+};
 
 }  // namespace
 
@@ -30,6 +37,7 @@ struct HttpServer::Shared {
 
   const HttpOptions options;
   const HttpHandler handler;
+  std::optional<asio::ssl::context> tls;
   tcp::acceptor acceptor;
   std::atomic<bool> draining{false};
   std::atomic<uint16_t> port{0};
@@ -54,48 +62,60 @@ struct Watch {
   std::function<void()> gone;
 };
 
-class Connection : public std::enable_shared_from_this<Connection> {
+template <class Stream>
+class ConnectionOn : public Connection, public std::enable_shared_from_this<ConnectionOn<Stream>> {
  public:
-  Connection(tcp::socket socket, std::shared_ptr<Shared> shared)
-      : stream_(std::move(socket)), shared_(std::move(shared)) {
+  template <class... Tls>
+  ConnectionOn(tcp::socket socket, std::shared_ptr<Shared> shared, Tls&... tls)
+      : stream_(std::move(socket), tls...), shared_(std::move(shared)) {
     error_code ignored;
-    loopback_ = is_loopback(stream_.socket().remote_endpoint(ignored));
-    stream_.socket().set_option(tcp::no_delay(true), ignored);
+    loopback_ = is_loopback(lowest().socket().remote_endpoint(ignored));
+    lowest().socket().set_option(tcp::no_delay(true), ignored);
     const std::lock_guard lock(shared_->mutex);
     shared_->connections.insert(this);
   }
-  ~Connection() {
+  ~ConnectionOn() override {
     const std::lock_guard lock(shared_->mutex);
     shared_->connections.erase(this);
   }
 
   auto executor() { return stream_.get_executor(); }
 
-  // What still arrives has little time left. On any thread, under the server's lock.
-  void hurry() {
-    auto self = weak_from_this().lock();
-    if (!self) return;
+  std::shared_ptr<Connection> keep() override { return this->weak_from_this().lock(); }
+  void hurry() override {
     // The stream's own limit cannot be changed while it reads.
     auto timer = std::make_shared<asio::steady_timer>(executor(), shared_->options.drain_timeout);
-    timer->async_wait([self, timer](const error_code&) {
-      if (self->reading_) self->stream_.close();
+    timer->async_wait([weak = this->weak_from_this(), timer](const error_code&) {
+      if (auto self = weak.lock(); self && self->reading_) self->lowest().close();
     });
   }
 
   asio::awaitable<void> run() {
     buffer_.reserve(kReadBytes);
+    error_code ignored;
+    if constexpr (kTls) {
+      lowest().expires_after(shared_->options.drain_timeout * 10);
+      co_await stream_.async_handshake(asio::ssl::stream_base::server, into(ignored));
+      if (ignored) co_return;
+    }
     while (co_await serve_one()) {
     }
-    error_code ignored;
-    stream_.socket().shutdown(tcp::socket::shutdown_both, ignored);
+    if constexpr (kTls) {
+      lowest().expires_after(shared_->options.drain_timeout);
+      co_await stream_.async_shutdown(into(ignored));
+    }
+    lowest().socket().shutdown(tcp::socket::shutdown_both, ignored);
   }
 
  private:
+  static constexpr bool kTls = !std::is_same_v<Stream, beast::tcp_stream>;
+  beast::tcp_stream& lowest() { return beast::get_lowest_layer(stream_); }
+
   using Parser = http::request_parser<http::string_body>;
   using Response = http::response<http::string_body>;
 
   void expect(std::chrono::milliseconds time) {
-    stream_.expires_after(shared_->draining ? std::min(time, shared_->options.drain_timeout) : time);
+    lowest().expires_after(shared_->draining ? std::min(time, shared_->options.drain_timeout) : time);
   }
 
   // One request and its answer; whether the connection goes on.
@@ -116,12 +136,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
       co_await http::async_read(stream_, buffer_, parser, into(error));
     }
     reading_ = false;
-    stream_.expires_never();
+    lowest().expires_never();
     if (error) {
       co_await refuse(error);
       co_return false;
     }
-    Parser::value_type message = parser.release();
+    typename Parser::value_type message = parser.release();
     const unsigned version = message.version();
     const bool head = message.method() == http::verb::head;
     bool keep = message.keep_alive();
@@ -130,7 +150,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     co_return co_await write(std::move(reply), version, keep, head) && keep;
   }
 
-  asio::awaitable<HttpReply> handle(Parser::value_type message) {
+  asio::awaitable<HttpReply> handle(typename Parser::value_type message) {
     HttpRequest request;
     const auto text = [](beast::string_view view) { return std::string(view.data(), view.size()); };
     request.method = text(message.method_string());
@@ -149,16 +169,16 @@ class Connection : public std::enable_shared_from_this<Connection> {
     HttpReply reply = co_await call<HttpReply>(std::move(start));
     watch->active = false;
     error_code ignored;
-    stream_.socket().cancel(ignored);
+    lowest().socket().cancel(ignored);
     co_return reply;
   }
 
   // Readable and nothing to read: the client has closed its side.
   void watch_client(const std::shared_ptr<Watch>& watch) {
-    stream_.socket().async_wait(tcp::socket::wait_read, [self = shared_from_this(), watch](const error_code& error) {
+    lowest().socket().async_wait(tcp::socket::wait_read, [self = this->shared_from_this(), watch](const error_code& error) {
       if (error || !watch->active) return;
       char byte = 0;
-      const ssize_t n = ::recv(self->stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+      const ssize_t n = ::recv(self->lowest().socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
       if (n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
         if (watch->gone) watch->gone();
     });
@@ -179,8 +199,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (!co_await write(std::move(reply), 11, false, false)) co_return;
     // Closing with unread bytes resets the connection, and the answer may be lost with it: they are read for a while.
     error_code ended;
-    stream_.socket().shutdown(tcp::socket::shutdown_send, ended);
-    stream_.expires_after(shared_->options.drain_timeout);
+    lowest().socket().shutdown(tcp::socket::shutdown_send, ended);
+    lowest().expires_after(shared_->options.drain_timeout);
     std::array<char, 4096> sink;
     while (!ended) co_await stream_.async_read_some(asio::buffer(sink), into(ended));
   }
@@ -195,21 +215,31 @@ class Connection : public std::enable_shared_from_this<Connection> {
     response.prepare_payload();
     if (head) response.body().clear();
     error_code error;
-    stream_.expires_after(shared_->options.write_timeout);
+    lowest().expires_after(shared_->options.write_timeout);
     http::response_serializer<http::string_body> serializer(response);
     co_await http::async_write(stream_, serializer, into(error));
-    stream_.expires_never();
+    lowest().expires_never();
     co_return !error;
   }
 
-  beast::tcp_stream stream_;
+  Stream stream_;
   std::shared_ptr<Shared> shared_;
   beast::flat_buffer buffer_;
   bool loopback_ = false;
   bool reading_ = false;
 };
 
-asio::awaitable<void> run_connection(std::shared_ptr<Connection> connection) { co_await connection->run(); }
+template <class Stream>
+asio::awaitable<void> run_connection(std::shared_ptr<ConnectionOn<Stream>> connection) {
+  co_await connection->run();
+}
+
+template <class Stream, class... Tls>
+void start(tcp::socket socket, const std::shared_ptr<Shared>& shared, Tls&... tls) {
+  auto connection = std::make_shared<ConnectionOn<Stream>>(std::move(socket), shared, tls...);
+  const auto executor = connection->executor();
+  asio::co_spawn(executor, run_connection(std::move(connection)), asio::detached);
+}
 
 asio::awaitable<void> accept(std::shared_ptr<Shared> shared, asio::io_context& io) {
   while (!shared->draining) {
@@ -226,9 +256,10 @@ asio::awaitable<void> accept(std::shared_ptr<Shared> shared, asio::io_context& i
       const std::lock_guard lock(shared->mutex);
       if (shared->connections.size() >= shared->options.max_connections) continue;
     }
-    auto connection = std::make_shared<Connection>(std::move(socket), shared);
-    const auto executor = connection->executor();
-    asio::co_spawn(executor, run_connection(std::move(connection)), asio::detached);
+    if (shared->tls)
+      start<beast::ssl_stream<beast::tcp_stream>>(std::move(socket), shared, *shared->tls);
+    else
+      start<beast::tcp_stream>(std::move(socket), shared);
   }
 }
 
@@ -240,6 +271,14 @@ Result<std::unique_ptr<HttpServer>> HttpServer::listen(asio::io_context& io, Htt
   if (error) return usage_error("'{}' is no IP address to listen on", options.address);
   const tcp::endpoint endpoint(address, options.port);
   auto shared = std::make_shared<Shared>(io, std::move(options), std::move(handler));
+  if (shared->options.tls) {
+    asio::ssl::context& tls = shared->tls.emplace(asio::ssl::context::tls_server);
+    tls.set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1, error);
+    if (!error) tls.use_certificate_chain_file(shared->options.tls->certificate, error);
+    if (error) return bad_input("{}: {}", shared->options.tls->certificate, error.message());
+    tls.use_private_key_file(shared->options.tls->key, asio::ssl::context::pem, error);
+    if (error) return bad_input("{}: {}", shared->options.tls->key, error.message());
+  }
   tcp::acceptor& acceptor = shared->acceptor;
   acceptor.open(endpoint.protocol(), error);
   if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
@@ -267,8 +306,14 @@ void HttpServer::drain() {
     error_code ignored;
     shared->acceptor.close(ignored);
   });
-  const std::lock_guard lock(shared_->mutex);
-  for (Connection* connection : shared_->connections) connection->hurry();
+  // The last owner of a connection must not hold the lock that its end takes.
+  std::vector<std::shared_ptr<Connection>> open;
+  {
+    const std::lock_guard lock(shared_->mutex);
+    for (Connection* connection : shared_->connections)
+      if (auto kept = connection->keep()) open.push_back(std::move(kept));
+  }
+  for (const auto& connection : open) connection->hurry();
 }
 
 }  // namespace vitrail::serve

@@ -4,10 +4,12 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "serve/asio.h"
 #include "serve/http_message.h"
+#include "serve/tls.h"
 #include "vitrail/status.h"
 
 namespace vitrail::serve {
@@ -22,6 +24,7 @@ struct HttpOptions {
   std::chrono::milliseconds idle_timeout{300'000};  // to the end of the next request's header
   std::chrono::milliseconds body_timeout{60'000};
   std::chrono::milliseconds write_timeout{60'000};
+  std::optional<TlsFiles> tls{};  // nothing: plain HTTP
   std::chrono::milliseconds drain_timeout{1'000};  // what a request has left to arrive once the server stops
 };
 
@@ -29,6 +32,7 @@ struct HttpOptions {
 class HttpServer {
  public:
   struct Shared;  // the implementation's
+  // kBadInput when certificate and key cannot be used.
   // Binds and starts to accept on `io`, whose threads belong to the caller. kIo when the port cannot be had.
   static Result<std::unique_ptr<HttpServer>> listen(asio::io_context& io, HttpOptions options, HttpHandler handler);
   ~HttpServer();

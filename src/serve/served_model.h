@@ -58,6 +58,8 @@ class ServedModel {
   const Engine& engine() const { return *loaded_.engine; }
   std::string platform() const { return "vitrail_" + info().backend; }
   const ModelSettings& settings() const { return settings_; }
+  // Of weights and all instances' activations.
+  int64_t bytes() const { return engine().weight_bytes + scheduler_->session().planned_bytes(); }
   // Rows that one request may have; 0 where the model knows no batches.
   int64_t max_batch() const { return max_batch_; }
   // kUsage with the reason why pictures cannot be sent to it.

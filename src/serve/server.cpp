@@ -38,11 +38,12 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
     HttpOptions http = o.http;
     http.port = *o.metrics_port;
     http.max_body = 4096;
+    http.tls.reset();
     VTL_ASSIGN(server->metrics_,
                HttpServer::listen(*server->io_, http, make_metrics_routes(*server->repository_)));
   }
   if (o.grpc_port) {
-    VTL_ASSIGN(server->grpc_, GrpcServer::listen(*server->service_, {o.http.address, *o.grpc_port, o.http.max_body}, o.access));
+    VTL_ASSIGN(server->grpc_, GrpcServer::listen(*server->service_, {o.http.address, *o.grpc_port, o.http.max_body, o.http.tls}, o.access));
   }
   if (o.repository.control == Control::kPoll) {
     server->poll_timer_ = std::make_unique<asio::steady_timer>(*server->io_);

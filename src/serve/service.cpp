@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "core/datatype.h"
+#include "core/memory_usage.h"
 #include "runtime/finite.h"
 #include "vitrail/version.h"
 
@@ -203,7 +204,7 @@ OrderedJson to_json(const ServedModel& model) {
             {"compute_output", to_json(s.output)}}},
           {"batch_stats", batches},
           {"memory_usage",
-           {{{"type", "CPU"}, {"id", 0}, {"byte_size", model.engine().weight_bytes + model.scheduler().session().planned_bytes()}}}}};
+           {{{"type", "CPU"}, {"id", 0}, {"byte_size", model.bytes()}}}}};
 }
 
 }  // namespace
@@ -262,6 +263,32 @@ Reply<OrderedJson> Service::statistics(const std::string& name, const std::strin
     list.push_back(to_json(**found));
   }
   return OrderedJson{{"model_stats", list}};
+}
+
+namespace {
+
+OrderedJson to_json(const Histogram& h) { return {{"bounds", h.bounds()}, {"counts", h.counts()}}; }
+
+}  // namespace
+
+OrderedJson Service::overview() const {
+  OrderedJson models = OrderedJson::array();
+  for (const auto& model : repository_.ready()) {
+    const Snapshot s = model->statistics().snapshot();
+    models.push_back({{"name", model->name()},
+                      {"version", model->version()},
+                      {"platform", model->platform()},
+                      {"precision", model->info().precision},
+                      {"max_batch", model->max_batch()},
+                      {"classifies", model->takes_pictures().ok() && model->gives_scores().ok()},
+                      {"inference_count", s.inference_count},
+                      {"failed", s.fail.count},
+                      {"waiting", model->scheduler().waiting()},
+                      {"bytes", model->bytes()},
+                      {"latency", to_json(s.latency)},
+                      {"rows", to_json(s.rows)}});
+  }
+  return {{"version", version()}, {"ready", ready()}, {"resident_bytes", resident_bytes()}, {"models", models}};
 }
 
 OrderedJson Service::index(bool only_ready) const {

@@ -52,6 +52,7 @@ class Service {
   // Of all models when `model` is empty.
   Reply<OrderedJson> statistics(const std::string& model, const std::string& version) const;
   OrderedJson index(bool only_ready) const;
+  OrderedJson overview() const;  // what the page at / shows
 
  private:
   struct Call;

@@ -24,7 +24,7 @@ class Server:
             self.said += line
             if line == "ready\n":
                 break
-        ports = dict(re.findall(r"^(\w+) +(?:http://)?[\d.]+:(\d+)", self.said, re.M))
+        ports = dict(re.findall(r"^(\w+) +(?:https?://)?[\d.]+:(\d+)", self.said, re.M))
         self.http, self.metrics, self.grpc = (int(ports.get(name, 0)) for name in ("http", "metrics", "grpc"))
 
     def request(self, path, body=None, port=None, method=None, **headers):

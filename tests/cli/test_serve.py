@@ -228,3 +228,28 @@ def test_client_classifies_a_folder_as_run_does(vitrail, server, certified, pict
     for result in report["results"]:
         assert result["top"] == vitrail.json("run", certified, "--image", result["image"], "--top", 2)["results"][0]["top"]
     assert "3 images, 0 failed" in vitrail("client", pictures, "-u", f"localhost:{server.http}", "-m", "tiny").stdout
+
+
+def test_tls(certified, tmp_path, batch):
+    if not shutil.which("openssl") or not shutil.which("curl"):
+        pytest.skip("openssl or curl is not installed")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
+                    "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True, capture_output=True)
+    with serve(certified, "--tls-certificate", certificate, "--tls-key", key, "--threads", 1) as server:
+        url = f"https://127.0.0.1:{server.http}/v2/models/tiny/infer"
+        done = subprocess.run(["curl", "-sS", "--fail", "--cacert", certificate, "--data-binary", "@-", url], text=True,
+                              input=json.dumps(request_of(batch)), capture_output=True, check=True)
+        assert "outputs" in json.loads(done.stdout)
+        assert subprocess.run(["curl", "-sS", url.replace("https", "http")], capture_output=True).returncode != 0
+        grpc = pytest.importorskip("tritonclient.grpc", reason="tritonclient is not installed")
+        client = grpc.InferenceServerClient(f"localhost:{server.grpc}", ssl=True, root_certificates=str(certificate))
+        assert client.is_server_ready()
+        client.close()
+        assert server.stop() == 0
+
+
+def test_bad_tls_files(vitrail, certified, tmp_path):
+    assert "go together" in vitrail("serve", certified, "--tls-key", "x", expect=2).stderr
+    (tmp_path / "x.pem").write_text("nothing")
+    assert "x.pem" in vitrail("serve", certified, "--tls-key", tmp_path / "x.pem", "--tls-certificate", tmp_path / "x.pem", expect=3).stderr

@@ -151,6 +151,21 @@ TEST_F(Http, SpeaksTheProtocol) {
   EXPECT_EQ(metrics.request("GET", "/").status, 404);
 }
 
+TEST_F(Http, ThePageAndWhatItReads) {
+  start();
+  Client c = client();
+  const Answered page = c.request("GET", "/");
+  EXPECT_EQ(page.status, 200);
+  EXPECT_THAT(page.head, HasSubstr("Content-Security-Policy: default-src 'none'"));
+  EXPECT_THAT(page.body, HasSubstr("<!doctype html>"));
+  c.request("POST", "/v2/models/sum/infer", rows("1,2,3,4,5,6", 2));
+  const json model = c.request("GET", "/vitrail/overview").parsed()["models"][0];
+  EXPECT_EQ(model["inference_count"], 2);
+  EXPECT_EQ(model["classifies"], false);
+  EXPECT_EQ(model["latency"]["counts"].size(), model["latency"]["bounds"].size() + 1);
+  EXPECT_EQ(model["rows"]["counts"][1], 1);  // one batch of at most 2
+}
+
 TEST_F(Http, BadRequestsAreAnsweredAndTheConnectionStaysUsable) {
   start();
   Client c = client();
