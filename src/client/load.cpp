@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <condition_variable>
 #include <mutex>
 #include <random>
 #include <system_error>
@@ -30,6 +31,50 @@ Status check(const LoadOptions& o) {
   return {};
 }
 
+// Of a rate's clients one waits for the next request to be due; when it leaves to send, the one that came back last takes
+// its place: as few connections are used as the answers allow, and those are warm.
+class Turns {
+ public:
+  // Waits for the turn; false when there is nothing left to send.
+  bool take() {
+    std::unique_lock lock(mutex_);
+    if (over_) return false;
+    if (!taken_) return taken_ = true;
+    std::condition_variable mine;
+    bool called = false;
+    idle_.push_back({&mine, &called});
+    mine.wait(lock, [&] { return called; });
+    return !over_;
+  }
+  void pass() {
+    const std::lock_guard lock(mutex_);
+    taken_ = false;
+    if (idle_.empty()) return;
+    taken_ = true;
+    call(idle_.back());
+    idle_.pop_back();
+  }
+  void end() {
+    const std::lock_guard lock(mutex_);
+    over_ = true;
+    for (const Idle& idle : idle_) call(idle);
+    idle_.clear();
+  }
+
+ private:
+  struct Idle {
+    std::condition_variable* wake;
+    bool* called;
+  };
+  static void call(const Idle& idle) {
+    *idle.called = true;
+    idle.wake->notify_one();
+  }
+  std::mutex mutex_;
+  std::vector<Idle> idle_;
+  bool taken_ = false, over_ = false;
+};
+
 // What the clients share; each adds what it has seen when it ends.
 struct Run {
   const LoadOptions& options;
@@ -38,6 +83,7 @@ struct Run {
   SteadyClock::time_point start = SteadyClock::now();
   std::vector<double> due{};
   std::atomic<int64_t> next{0};
+  Turns turns{};
   std::mutex mutex{};  // guards result and what follows
   SteadyClock::time_point first = SteadyClock::time_point::max(), last = SteadyClock::time_point::min();
 
@@ -46,12 +92,17 @@ struct Run {
     auto begin = SteadyClock::time_point::max(), end = SteadyClock::time_point::min();
     const auto stop = start + seconds(options.warm_up_seconds + options.seconds);
     while (!cancel::requested()) {
+      if (options.rate > 0 && !turns.take()) break;
       const int64_t request = next.fetch_add(1);
       auto from = SteadyClock::now();
       if (options.rate > 0) {
-        if (request >= static_cast<int64_t>(due.size())) break;
+        if (request >= static_cast<int64_t>(due.size())) {
+          turns.end();
+          break;
+        }
         const auto wanted = start + seconds(due[static_cast<size_t>(request)]);
         std::this_thread::sleep_until(wanted);
+        turns.pass();
         mine.late += SteadyClock::now() - wanted > std::chrono::milliseconds(1);
         from = wanted;
       } else if (from >= stop) {
@@ -70,6 +121,7 @@ struct Run {
         if (mine.faults.size() < 20 || mine.faults.contains(status.message())) ++mine.faults[status.message()];
       }
     }
+    if (cancel::requested()) turns.end();
     const std::lock_guard lock(mutex);
     first = std::min(first, begin);
     last = std::max(last, end);

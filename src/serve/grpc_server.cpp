@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/grpc_server.h"
 
+#include <google/protobuf/stubs/logging.h>
 #include <google/protobuf/util/json_util.h>
 #include <grpcpp/grpcpp.h>
 
@@ -405,6 +406,8 @@ GrpcServer::GrpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Result<std::unique_ptr<GrpcServer>> GrpcServer::listen(Service& service, const GrpcOptions& options,
                                                        AccessOptions access) {
+  // Otherwise each damaged message of a client is a line in the server's log.
+  google::protobuf::SetLogHandler(nullptr);
   auto impl = std::make_unique<Impl>(service, std::move(access));
   std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();
   if (options.tls) {

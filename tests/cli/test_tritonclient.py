@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """PyPI's tritonclient, unchanged, against `vitrail serve`: HTTP and gRPC."""
+import os
 import queue
 
 import numpy
@@ -161,12 +162,13 @@ def test_many_at_once_get_their_own_answers(server, vitrail, certified, tmp_path
 
 def test_system_shared_memory_both_ways(triton, batch, expected):
     shm = pytest.importorskip("tritonclient.utils.shared_memory", reason="this tritonclient has no shared memory")
-    given = shm.create_shared_memory_region("given", "/vitrail_test_given", batch.nbytes)
-    taken = shm.create_shared_memory_region("taken", "/vitrail_test_taken", expected.nbytes + 64)
+    keys = [f"/vitrail_{os.getpid()}_{name}" for name in ("given", "taken")]  # other runs on this machine have their own
+    given = shm.create_shared_memory_region("given", keys[0], batch.nbytes)
+    taken = shm.create_shared_memory_region("taken", keys[1], expected.nbytes + 64)
     try:
         shm.set_shared_memory_region(given, [batch])
-        triton.register_system_shared_memory("given", "/vitrail_test_given", batch.nbytes)
-        triton.register_system_shared_memory("taken", "/vitrail_test_taken", expected.nbytes + 64)
+        triton.register_system_shared_memory("given", keys[0], batch.nbytes)
+        triton.register_system_shared_memory("taken", keys[1], expected.nbytes + 64)
         status = as_dict(triton, triton.get_system_shared_memory_status())
         assert "given" in str(status) and "taken" in str(status)
         tensor = triton.module.InferInput("input", batch.shape, "FP32")
@@ -180,7 +182,7 @@ def test_system_shared_memory_both_ways(triton, batch, expected):
         with pytest.raises(tritonclient.utils.InferenceServerException, match="of region 'given'"):
             triton.infer("tiny", [tensor])
         with pytest.raises(tritonclient.utils.InferenceServerException, match="registered already"):
-            triton.register_system_shared_memory("given", "/vitrail_test_given", 4)
+            triton.register_system_shared_memory("given", keys[0], 4)
         triton.unregister_system_shared_memory()
         with pytest.raises(tritonclient.utils.InferenceServerException, match="no region 'given'"):
             triton.infer("tiny", [tensor])

@@ -5,6 +5,8 @@
 
 #include <atomic>
 #include <cmath>
+#include <mutex>
+#include <set>
 #include <thread>
 
 #include "core/error.h"
@@ -84,6 +86,25 @@ TEST(Load, ARateSendsAllThatIsDueAndCountsFaultsByMessage) {
   EXPECT_EQ(result.latencies_us.size(), 40u);
   EXPECT_EQ(result.failed_us.size(), 10u);
   EXPECT_EQ(result.faults.at("full"), 10);
+}
+
+TEST(Load, ARateUsesAsFewClientsAsTheAnswersAllow) {
+  LoadOptions options;
+  options.rate = 100;
+  options.max_in_flight = 50;
+  options.warm_up_seconds = 0;
+  options.seconds = 0.5;
+  LoadResult result;
+  std::mutex mutex;
+  std::set<int> used;
+  const Status status = run_load(options, [&](int client, int64_t) {
+    const std::lock_guard lock(mutex);
+    used.insert(client);
+    return Status();
+  }, result);
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(result.latencies_us.size(), 50u);
+  EXPECT_LT(used.size(), 25u);  // two, where threads are woken in time
 }
 
 TEST(Load, BadOptionsAreRefused) {

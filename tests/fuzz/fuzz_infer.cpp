@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a client of the server sends: the JSON of an inference, with and without binary tensors behind it, paths, the same
 // as a gRPC message, and a model's configuration.
+#include <google/protobuf/stubs/logging.h>
+
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
@@ -31,6 +34,7 @@ void check(const vitrail::Result<vitrail::serve::InferRequest>& request, size_t 
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace vitrail::serve;
+  [[maybe_unused]] static const auto talkative = google::protobuf::SetLogHandler(nullptr);
   auto body = std::make_shared<const std::string>(reinterpret_cast<const char*>(data), size);
   const auto bytes = std::as_bytes(std::span(*body));
   check(parse_infer_request(bytes, size, body), size);
