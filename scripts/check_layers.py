@@ -18,6 +18,7 @@ ALLOWED = {
     "backends/reference": {"core", "graph", "engine", "runtime"},
     "backends/cpu": {"core", "graph", "engine", "runtime", "backends/reference"},
     "backends/cuda": {"core", "graph", "passes", "engine", "runtime", "backends/reference", "backends/cpu"},
+    "backends/tensorrt": {"core", "graph", "engine", "runtime", "backends/cuda"},
     "verify": {"core", "graph", "engine", "runtime"},
     "bench": {"core", "graph", "engine", "runtime"},
     "report": {"core", "engine", "runtime"},

@@ -4,6 +4,7 @@
 #include "backends/cpu/backend.h"
 #include "backends/cuda/backend.h"
 #include "backends/reference/backend.h"
+#include "backends/tensorrt/backend.h"
 
 namespace vitrail {
 
@@ -11,6 +12,7 @@ BackendRegistry make_backends() {
   BackendRegistry backends;
   backends.add(make_cpu_backend());
   backends.add(make_cuda_backend());
+  backends.add(make_tensorrt_backend());
   backends.add(make_reference_backend());
   return backends;
 }

@@ -4,6 +4,7 @@
 
 #include "cli/common.h"
 #include "cli/layers.h"
+#include "cli/plan_flags.h"
 #include "cli/verbs.h"
 #include "core/clock.h"
 #include "core/error.h"
@@ -16,6 +17,7 @@ struct BuildFlags {
   std::vector<std::string> profiles;
   ModelFlags model_flags;
   BackendFlags backend_flags;
+  PlanFlags plan_flags;
   ThreadFlag threads;
   bool drop_fake_quantization = false;
   bool json = false;
@@ -32,6 +34,7 @@ Status build(const BuildFlags& flags) {
     options.profiles.push_back(profile);
   }
   flags.backend_flags.apply(options);
+  VTL_TRY(flags.plan_flags.apply(options));
   options.fuse.drop_fake_quantization = flags.drop_fake_quantization;
   options.progress = progress_bar(flags.json);
   VTL_ASSIGN(const BuildOutcome outcome, build_engine(flags.model, flags.output, options));
@@ -69,6 +72,9 @@ void add_build(CLI::App& app, Action& action) {
   verb->add_option("MODEL", flags->model, "ONNX file, or safetensors: file, index or folder")->required();
   verb->add_option("-o,--output", flags->output, "Engine file to write (.vtl)")->required();
   flags->backend_flags.add(*verb);
+  flags->plan_flags.add(*verb);
+  verb->add_option("--save-engine", flags->plan_flags.plan.save_plan,
+                   "tensorrt: write the bare plan to this file too, for trtexec and Triton");
   verb->add_flag("--drop-fake-quantization", flags->drop_fake_quantization,
                  "Quantized models: leave out the rounding around float layers, so that they fuse");
   verb->add_option("--profile", flags->profiles, "Batch sizes MIN:OPT:MAX, may be repeated (default 1:8:64)");

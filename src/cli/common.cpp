@@ -86,13 +86,13 @@ Result<ModelOptions> ModelFlags::options() const {
 }
 
 void BackendFlags::add(CLI::App& verb) {
-  verb.add_option("--backend", backend, "cpu, cuda or reference")->capture_default_str();
+  verb.add_option("--backend", backend, "cpu, cuda, tensorrt or reference")->capture_default_str();
   verb.add_option("--precision", precision,
-                  "cpu and reference: fp32; cuda: fp32, tf32, fp16, bf16, fp8 (wants --calibrate), int8")
+                  "cpu and reference: fp32; cuda and tensorrt: fp32, tf32, fp16, bf16, fp8 (wants --calibrate), int8")
       ->check(CLI::IsMember({"fp32", "tf32", "fp16", "bf16", "fp8", "int8"}))
       ->capture_default_str();
   verb.add_option("--timing-cache", timing_cache,
-                  "File of kernel timings (default ~/.cache/vitrail/tactics.json)");
+                  "File of kernel timings (cuda: default ~/.cache/vitrail/tactics.json; tensorrt: its own format, default none)");
   verb.add_option(
           "--input", input,
           "What pictures come as: float32 [N,3,H,W], normalised; or uint8 [N,H,W,3], normalised inside")

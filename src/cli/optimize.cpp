@@ -7,6 +7,7 @@
 #include "cli/bench_flags.h"
 #include "cli/common.h"
 #include "cli/layers.h"
+#include "cli/plan_flags.h"
 #include "cli/verbs.h"
 #include "core/error.h"
 
@@ -19,6 +20,7 @@ struct OptimizeFlags {
   std::vector<std::string> profiles;
   ModelFlags model_flags;
   BackendFlags backend_flags;
+  PlanFlags plan_flags;
   BenchFlags bench;
   bool json = false;
 };
@@ -27,6 +29,7 @@ Status run_optimize(const OptimizeFlags& flags) {
   OptimizeOptions options = flags.options;
   VTL_ASSIGN(options.bench, flags.bench.options());
   flags.backend_flags.apply(options.build);
+  VTL_TRY(flags.plan_flags.apply(options.build));
   VTL_ASSIGN(options.build.model, flags.model_flags.options());
   VTL_ASSIGN(options.build.workspace_bytes, parse_bytes(flags.workspace));
   for (const std::string& text : flags.profiles) {
@@ -64,6 +67,7 @@ void add_optimize(CLI::App& app, Action& action) {
   verb->add_option("-o,--output", flags->folder, "Folder for the engine, the results and the report")
       ->required();
   flags->backend_flags.add(*verb);
+  flags->plan_flags.add(*verb);
   verb->add_flag("--drop-fake-quantization", flags->options.build.fuse.drop_fake_quantization,
                  "Quantized models: leave out the rounding around float layers, so that they fuse");
   verb->add_option("--profile", flags->profiles, "Batch sizes MIN:OPT:MAX, may be repeated (default 1:8:64)");

@@ -59,6 +59,7 @@ double flops(const Graph& graph, const Node& node, int64_t batch) {
       return 2 * count(graph, node.input(0), batch) * kernel_macs(graph, node, batch);
     case Op::PatchEmbed:
       return 2 * count(graph, node.input(0), batch) * static_cast<double>(node.integer("out_channels", 0));
+    case Op::Plan:  // counted layer by layer when it was made
     case Op::Range:
       return 0;
     default:
@@ -75,6 +76,7 @@ int64_t activation_bytes(const Graph& graph, const Node& node, int64_t batch) {
 }
 
 double traffic_bytes(const Graph& graph, const Node& node, int64_t batch) {
+  if (node.op == Op::Plan) return 0;
   double bytes = static_cast<double>(activation_bytes(graph, node, batch));
   for (ValueId id : node.inputs)
     if (id != kNoValue)

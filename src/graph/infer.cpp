@@ -86,6 +86,7 @@ constexpr Table kTable = [] {
            Row{infer::multi_head_attention, {MultiHeadAttention}},
            Row{infer::patch_embed, {PatchEmbed}},
            Row{infer::row_stats, {RowStats}},
+           Row{infer::plan, {Plan}},
        })
     for (Op op : row.ops) {
       table.functions[static_cast<size_t>(op)] = row.function;
@@ -96,9 +97,10 @@ constexpr Table kTable = [] {
 static_assert(std::all_of(kTable.filled.begin(), kTable.filled.end(), [](bool b) { return b; }),
               "an operator of ops.def has no shape inference");
 
-// A Reshape with one input and no target has been resolved by a pass: its output's shape is the truth.
+// A Reshape with one input and no target has been resolved by a pass, a Plan was made of layers that are gone: the
+// shapes of their outputs are the truth.
 bool keeps_known_shape(const Node& node) {
-  return node.op == Op::Reshape && node.input(1) == kNoValue && !node.has("shape");
+  return node.op == Op::Plan || (node.op == Op::Reshape && node.input(1) == kNoValue && !node.has("shape"));
 }
 
 }  // namespace

@@ -114,5 +114,6 @@ Status linear(Context&);
 Status multi_head_attention(Context&);
 Status patch_embed(Context&);
 Status row_stats(Context&);
+Status plan(Context&);
 
 }  // namespace vitrail::infer

@@ -36,7 +36,7 @@ int first_opset_of_graph(const Graph& graph, int64_t& opset) {
 
 bool is_own(Op op) {
   return op == Op::Linear || op == Op::MultiHeadAttention || op == Op::PatchEmbed || op == Op::QuantizedLinear ||
-         op == Op::RowStats;
+         op == Op::RowStats || op == Op::Plan;
 }
 
 struct AttributeWriter {

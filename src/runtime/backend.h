@@ -109,12 +109,15 @@ class Program {
   virtual Result<std::vector<double>> library_us(int64_t /*batch*/) const { return std::vector<double>(); }
 };
 
+struct PlanOptions;  // runtime/plan_options.h
+
 struct CompileOptions {
   std::string precision = "fp32";
   std::function<void(double)> progress;  // in [0, 1], may be empty
   int64_t max_batch = 1;                 // batch sizes up to this one are tuned for
   std::map<std::string, float> absmax;   // largest |value| of each value by name, as calibration saw it (fp8)
   std::string timing_cache;              // file of kernel timings; empty for the user's own cache
+  std::shared_ptr<const PlanOptions> plan;  // for backends that build with another library; null: the defaults
 };
 struct LoadOptions {
   // "scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512amx"; empty for the best that this machine

@@ -224,9 +224,14 @@ Result<BuildOutcome> build_engine(const std::string& model_path, const std::stri
   compile.precision = options.precision;
   for (const Profile& p : outcome.info.profiles) compile.max_batch = std::max(compile.max_batch, p.max);
   compile.timing_cache = options.timing_cache;
+  PlanOptions plan = options.plan;
+  plan.profiles = outcome.info.profiles;
+  plan.workspace_bytes = options.workspace_bytes;
+  compile.plan = std::make_shared<const PlanOptions>(std::move(plan));
   compile.progress = [&](double done) { (void)clock.at("compile", 0.5 + 0.25 * done); };
   VTL_ASSIGN(outcome.info.layers, backend->compile(model.graph, compile));
-  for (size_t i = 0; i < outcome.info.layers.size(); ++i)
+  // A backend that leaves no nodes has counted them itself.
+  for (size_t i = 0; i < outcome.info.layers.size() && model.graph.nodes[0].op != Op::Plan; ++i)
     outcome.info.layers[i].flops_per_image = flops(model.graph, model.graph.nodes[i], 1);
 
   VTL_TRY(clock.at("plan", 0.75));

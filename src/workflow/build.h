@@ -11,6 +11,7 @@
 #include "passes/pipeline.h"
 #include "passes/quantization_report.h"
 #include "runtime/backend.h"
+#include "runtime/plan_options.h"
 
 namespace vitrail {
 
@@ -51,6 +52,7 @@ struct BuildOptions {
   std::vector<Profile> profiles;  // empty: 1:8:64, or the model's own batch size when that is fixed
   int64_t workspace_bytes = int64_t{1} << 30;
   std::string timing_cache;  // of kernel timings; empty for the user's own
+  PlanOptions plan;          // for the tensorrt backend; profiles and workspace come from above
   // Pictures enter as uint8 [N,H,W,3] and are normalised inside (passes/byte_input.h).
   bool byte_input = false;
   // For fp8: the folder of pictures that the ranges are taken from, and how many of them. Empty: synthetic

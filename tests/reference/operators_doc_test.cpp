@@ -118,6 +118,7 @@ const std::map<std::string_view, Note> kNotes = {
     {"MultiHeadAttention", {"float", "own, see below"}},
     {"PatchEmbed", {"float", "own, see below"}},
     {"QuantizedLinear", {"int8, uint8", "own, see below"}},
+    {"Plan", {"any", "own, see below"}},
     {"RowStats", {"float32", "own, see below"}},
 };
 
@@ -202,6 +203,12 @@ float32. Attributes: `x_scale` (a float), `x_zero_point` (an integer in the rang
 Linear's). The CPU backend packs W, which adds input 5 (what its sums start at), and makes y of 8 bits where a
 QuantizeLinear was its only reader, as it does for LayerNormalization and MultiHeadAttention (attributes `q_scale`,
 `q_zero`).
+
+**Plan**(bytes, x, …) → y, …
+
+What a backend with an engine of its own (TensorRT) makes of a whole graph: the engine, as that library writes it, then
+the graph's inputs; all of its outputs. Only that backend runs it. The layers that went into it are in the engine file's
+reports.
 
 **RowStats**(x [‥,K]) → [‥, 2 · ⌈K/64⌉] float32
 

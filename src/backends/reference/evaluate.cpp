@@ -175,6 +175,8 @@ Result<Tensors> dispatch(const Call& call) {
       return one(quantized_linear(call));
     case Op::RowStats:
       return one(row_stats(call));
+    case Op::Plan:
+      return call.error("only the backend that made a plan can run it");
   }
   return call.error("no such operator");
 }

@@ -40,7 +40,7 @@ std::optional<Op> find_operator(const onnx::NodeProto& node) {
   if (!is_default_domain(node.domain())) return std::nullopt;
   const std::optional<Op> op = op_from_name(node.op_type());
   const bool made_by_passes = op == Op::Linear || op == Op::MultiHeadAttention || op == Op::PatchEmbed ||
-                              op == Op::QuantizedLinear || op == Op::RowStats;
+                              op == Op::QuantizedLinear || op == Op::RowStats || op == Op::Plan;
   return made_by_passes ? std::nullopt : op;
 }
 

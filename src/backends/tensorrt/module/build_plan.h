@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "backends/tensorrt/module/library.h"
+#include "backends/tensorrt/module/network.h"
+#include "runtime/backend.h"
+
+namespace vitrail::tensorrt {
+
+struct BuiltPlan {
+  std::vector<std::byte> bytes;
+  std::vector<NamedTensor> weights;  // that the plan was stripped of
+  std::string layers;                 // the builder's list of the engine's layers (inspect.h)
+  bool dynamic = false;               // some input's extent depends on the batch, so there are profiles
+};
+
+// Hands the graph to TensorRT and builds. Errors name Vitrail's layer. The timing cache is read first, and written
+// back where it grew; kBadInput when it is none of this TensorRT's.
+Result<BuiltPlan> build_plan(const Library& library, const Graph& graph, const CompileOptions& options,
+                             const PlanOptions& plan);
+
+}  // namespace vitrail::tensorrt

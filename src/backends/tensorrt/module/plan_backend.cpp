@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/tensorrt/module/plan_backend.h"
+
+#include "backends/cuda/device.h"
+#include "backends/tensorrt/module/build_plan.h"
+#include "backends/tensorrt/module/inspect.h"
+#include "backends/tensorrt/module/program.h"
+#include "core/error.h"
+#include "core/files.h"
+#include "graph/cost.h"
+#include "graph/edit.h"
+
+namespace vitrail::tensorrt {
+namespace {
+
+// What is read back from the engine that was built. Nothing where it cannot be loaded here.
+struct ReadBack {
+  std::string json;
+  std::vector<int64_t> context_bytes;
+};
+
+ReadBack read_back(const Library& library, const BuiltPlan& built, size_t profiles) {
+  ReadBack back;
+  Logger logger;
+  const auto runtime = library.make_runtime(logger);
+  if (!runtime.ok()) return back;
+  const std::unique_ptr<nv::ICudaEngine> engine((*runtime)->deserializeCudaEngine(built.bytes.data(), built.bytes.size()));
+  if (!engine) return back;
+  back.json = describe(*engine);
+  for (size_t p = 0; p < profiles; ++p) back.context_bytes.push_back(context_bytes(*engine, static_cast<int>(p)));
+  return back;
+}
+
+Tensor bytes_tensor(std::vector<std::byte> bytes) {
+  auto owner = std::make_shared<std::vector<std::byte>>(std::move(bytes));
+  const Shape shape{static_cast<int64_t>(owner->size())};
+  const void* data = owner->data();
+  return Tensor(DType::kU8, shape, data, std::move(owner));
+}
+
+}  // namespace
+
+Status PlanBackend::available() const { return Library::get().status(); }
+
+Result<std::vector<LayerReport>> PlanBackend::compile(Graph& graph, const CompileOptions& options) const {
+  VTL_ASSIGN(const Library* library, Library::get());
+  PlanOptions plan = options.plan ? *options.plan : PlanOptions();
+  if (plan.profiles.empty()) plan.profiles.push_back({1, options.max_batch, options.max_batch});
+  VTL_ASSIGN(BuiltPlan built, build_plan(*library, graph, options, plan));
+  if (!plan.save_plan.empty()) {
+    const ByteSpan parts[] = {built.bytes};
+    VTL_TRY(write_file_atomically(plan.save_plan, parts).with_context("--save-engine"));
+  }
+  const ReadBack back = read_back(*library, built, built.dynamic ? plan.profiles.size() : 1);
+  VTL_ASSIGN(const Precision precision, parse_precision(options.precision));
+  std::vector<EngineLayer> layers = parse_layers(back.json);
+  if (layers.empty()) layers = parse_log(built.layers);
+  Inspected inspected = make_reports(graph, layers, precision.compute);
+
+  Node node;
+  node.op = Op::Plan;
+  node.name = "tensorrt";
+  node.stage = "model";
+  node.inputs.push_back(add_weight(graph, "tensorrt.plan", bytes_tensor(std::move(built.bytes))));
+  node.inputs.insert(node.inputs.end(), graph.inputs.begin(), graph.inputs.end());
+  if (!built.weights.empty()) {
+    std::vector<std::string> names;
+    for (NamedTensor& w : built.weights) {
+      names.push_back(w.name);
+      node.inputs.push_back(add_weight(graph, "tensorrt.weight", std::move(w.tensor)));
+    }
+    node.attributes[kWeightNames] = std::move(names);
+  }
+  node.outputs = graph.outputs;
+  node.attributes[kContextBytes] = back.context_bytes;
+  node.attributes[kLayerNames] = std::move(inspected.layer_names);
+  node.attributes[kLayerReports] = std::move(inspected.layer_reports);
+  std::vector<int64_t> profiles;
+  if (built.dynamic)
+    for (const Profile& p : plan.profiles) profiles.insert(profiles.end(), {p.min, p.opt, p.max});
+  if (!profiles.empty()) node.attributes[kProfiles] = profiles;
+  graph.metadata[kLibraryKey] = library->name();
+  if (const auto device = cuda::current_device(); device.ok())
+    graph.metadata[kDeviceKey] = fmt::format("{} (sm_{})", device->name, device->cc);
+  graph.nodes = {std::move(node)};
+  compact(graph);
+  VTL_TRY(verify_graph(graph));
+  return std::move(inspected.reports);
+}
+
+Result<std::shared_ptr<const Program>> PlanBackend::load(std::shared_ptr<const Graph> graph,
+                                                         const LoadOptions& options) const {
+  return PlanProgram::create(std::move(graph), options.plan_only);
+}
+
+}  // namespace vitrail::tensorrt

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TensorRT behind the verbs. Engines are built for real where libvitrail_tensorrt.so was built (TensorRT_ROOT); with
+TensorRT-RTX that needs no GPU. None is run."""
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+from conftest import BINARY
+
+MODULE = pathlib.Path(BINARY).with_name("libvitrail_tensorrt.so")
+REASON = f"{MODULE.name} was not built: configure with -DTensorRT_ROOT=FOLDER of TensorRT's headers and libraries"
+GPU = os.path.exists("/dev/nvidia0")
+
+@pytest.fixture(scope="module")
+def trt(vitrail, tiny, tmp_path_factory):
+    """Builds the tiny ViT; gives the outcome as JSON and the engine's path."""
+    if not MODULE.exists():
+        pytest.skip(REASON)
+    folder = tmp_path_factory.mktemp("tensorrt")
+
+    def build(*options, model=tiny, name="engine", precision="fp16"):
+        path = folder / f"{name}.vtl"
+        made = vitrail.json("build", model, "--backend", "tensorrt", "--precision", precision, "-o", path, *options)
+        return made, path
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def rtx(trt):
+    """Whether it is TensorRT-RTX that builds: an engine file says what made its plan."""
+    return b"TensorRT-RTX" in trt(name="there")[1].read_bytes()
+
+
+def refusal(vitrail, *arguments, expect, env=None):
+    done = vitrail(*arguments, expect=expect, env={**os.environ, **(env or {})})
+    return done.stderr
+
+
+@pytest.mark.parametrize("precision, dtype", [("fp32", "float32"), ("fp16", "float16"), ("bf16", "bfloat16")])
+def test_every_layer_gets_the_precision(trt, precision, dtype):
+    made, _ = trt(precision=precision, name=precision)
+    assert made["backend"] == "tensorrt"
+    products = [l for l in made["layers"] if l["op"] in ("Linear", "PatchEmbed", "MultiHeadAttention")]
+    assert len(products) >= 5
+    assert {l["precision"] for l in products} == {dtype}
+    # Read back from the engine, not assumed: each of them has a kernel there.
+    assert all(l["kernel"] not in ("not told", "fused away") for l in products)
+    norms = [l for l in made["layers"] if l["op"] == "LayerNormalization"]
+    assert norms and {l["precision"] for l in norms} == {"float32"}
+    assert made["warnings"] == [] or "preprocessing" in made["warnings"][0]
+
+
+def test_round_trip(vitrail, trt, tmp_path):
+    plan = tmp_path / "bare.plan"
+    made, path = trt("--profile", "1:1:1", "--profile", "1:8:16", "--save-engine", plan, name="round")
+    explained = vitrail.json("explain", path)
+    assert explained["layers"] == made["layers"]
+    assert explained["hash"] == made["hash"]
+    # The bare plan is what the .vtl holds.
+    assert plan.stat().st_size > 10_000
+    assert plan.read_bytes() in path.read_bytes()
+    assert "Plan" not in {l["op"] for l in made["layers"]}
+
+
+def test_the_trained_model(vitrail, trt, shared_model):
+    made, _ = trt("--profile", "1:8:16", model=shared_model, name="dino")
+    attention = [l for l in made["layers"] if l["op"] == "MultiHeadAttention"]
+    assert len(attention) == 12
+    assert all(l["precision"] == "float16" for l in attention)
+    # Half the bytes of its float32 weights, and the .vtl carries them once.
+    assert 40e6 < made["file_bytes"] < 60e6
+
+
+def test_stripped_plans_keep_their_weights_in_the_file(vitrail, trt, rtx, tiny, tmp_path):
+    if rtx and not GPU:
+        text = refusal(vitrail, "build", tiny, "--backend", "tensorrt", "--strip-weights", "-o", tmp_path / "x.vtl", expect=4)
+        assert "needs a GPU and its driver" in text
+        return
+    full, stripped = tmp_path / "full.plan", tmp_path / "stripped.plan"
+    trt("--save-engine", full, name="full")
+    made, path = trt("--strip-weights", "--save-engine", stripped, name="stripped")
+    assert stripped.stat().st_size < full.stat().st_size
+    assert made["file_bytes"] > stripped.stat().st_size
+
+
+def test_options_of_the_builder(trt):
+    for options in (["--opt-level", "0"], ["--hardware-compatible"], ["--workspace", "64MiB"]):
+        made, _ = trt(*options, name="options")
+        assert made["file_bytes"] > 10_000
+
+
+def test_the_lean_runtime_is_named_where_it_is_missing(vitrail, trt, rtx, tiny, tmp_path):
+    if not rtx:
+        pytest.skip("this TensorRT has its lean runtime")
+    text = refusal(vitrail, "build", tiny, "--backend", "tensorrt", "--version-compatible", "-o", tmp_path / "x.vtl", expect=4)
+    assert "needs the lean runtime, libnvinfer_lean" in text
+
+
+def test_targets(vitrail, trt, rtx, tiny, tmp_path):
+    made, path = trt("--target", "sm_89", name="ada") if rtx else trt("--target", "current", name="here")
+    assert made["file_bytes"] > 10_000
+    every, _ = trt(name="every")
+    if rtx:
+        assert made["hash"] != every["hash"]
+    text = refusal(vitrail, "build", tiny, "--backend", "tensorrt", "--target", "sm_61", "-o", tmp_path / "x.vtl", expect=4)
+    assert "--target sm_61" in text
+
+
+def test_timing_cache(vitrail, trt, tiny, tmp_path):
+    cache = tmp_path / "timing.cache"
+    trt("--timing-cache", cache, name="first")
+    assert cache.exists()
+    trt("--timing-cache", cache, name="again")
+    cache.write_bytes(b"no timing cache at all, and longer than a header would be" * 8)
+    text = refusal(vitrail, "build", tiny, "--backend", "tensorrt", "--timing-cache", cache, "-o", tmp_path / "x.vtl", expect=3)
+    assert str(cache) in text and "delete it" in text
+
+
+def test_options_that_make_no_sense(vitrail, trt, tiny, tmp_path):
+    out = tmp_path / "x.vtl"
+    text = refusal(vitrail, "build", tiny, "--opt-level", "3", "-o", out, expect=2)
+    assert "--opt-level is for --backend tensorrt, not for cpu" in text
+    text = refusal(vitrail, "build", tiny, "--backend", "tensorrt", "--target", "hopper", "-o", out, expect=2)
+    assert "--target 'hopper'" in text
+    assert not out.exists()
+
+
+def test_without_the_module_it_says_what_to_install(vitrail, tiny, tmp_path):
+    out = tmp_path / "x.vtl"
+    text = refusal(vitrail, "build", tiny, "--backend", "tensorrt", "-o", out, expect=4,
+                   env={"VITRAIL_TENSORRT_MODULE": str(tmp_path / "nowhere.so")})
+    assert "is not available here" in text
+    assert "install TensorRT 8.5 or newer" in text and "-DTensorRT_ROOT=" in text
+    assert not out.exists()
+
+
+def test_a_library_without_the_entry_points(vitrail, trt, tiny, tmp_path):
+    trt(name="there")  # skips where there is no module
+    names = ["libtensorrt_rtx.so.1", "libnvinfer.so.8", "libnvinfer.so.10", "libnvinfer.so.11"]
+    for name in names:
+        subprocess.run(["cc", "-shared", "-x", "c", "-o", str(tmp_path / name), "-"], input=b"int nothing;", check=True)
+    text = refusal(vitrail, "build", tiny, "--backend", "tensorrt", "-o", tmp_path / "x.vtl", expect=4,
+                   env={"VITRAIL_TENSORRT_LIB": str(tmp_path)})
+    assert "has no function createInferBuilder_INTERNAL" in text
+    text = refusal(vitrail, "build", tiny, "--backend", "tensorrt", "-o", tmp_path / "x.vtl", expect=4,
+                   env={"VITRAIL_TENSORRT_LIB": str(tmp_path / "empty")})
+    assert "TensorRT's library cannot be opened" in text and "VITRAIL_TENSORRT_LIB" in text
+
+
+def test_running_without_a_gpu_says_so(vitrail, trt, tmp_path):
+    if GPU:
+        pytest.skip("there is a GPU here")
+    _, path = trt(name="nogpu")
+    text = refusal(vitrail, "bench", path, "--iterations", "1", expect=4)
+    assert "CUDA" in text or "driver" in text
