@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/tensorrt/module/compat.h"
 
+#include <dlfcn.h>
+
 #include <cstdlib>
 
 #include "core/error.h"
@@ -14,6 +16,23 @@ uint32_t bit(auto flag) { return 1u << static_cast<uint32_t>(flag); }
 #define VTL_TRT_ADD_NORMALIZATION addNormalizationV2
 #else
 #define VTL_TRT_ADD_NORMALIZATION addNormalization
+#endif
+
+#if !VTL_TRT_AT_LEAST(10, 0)
+// 8.x takes kernels of cuBLAS and cuDNN, and fails where it is not told that they are not there.
+void leave_out_missing_libraries(nv::IBuilderConfig& config) {
+  nv::TacticSources sources = config.getTacticSources();
+  bool missing = false;
+  for (const auto& [library, source] : {std::pair{"libcublas.so.11", nv::TacticSource::kCUBLAS},
+                                        {"libcublasLt.so.11", nv::TacticSource::kCUBLAS_LT},
+                                        {"libcudnn.so.8", nv::TacticSource::kCUDNN}})
+    if (!dlopen(library, RTLD_LAZY | RTLD_GLOBAL)) {
+      sources &= ~bit(source);
+      missing = true;
+    }
+  config.setTacticSources(sources);
+  if (missing) config.setPreviewFeature(nv::PreviewFeature::kDISABLE_EXTERNAL_TACTIC_SOURCES_FOR_CORE_0805, true);
+}
 #endif
 
 // What a version lacks is said in one form.
@@ -260,6 +279,9 @@ Status set_plan_options(nv::IBuilderConfig& config, const PlanOptions& options) 
 #endif
 #if !VTL_TRT_AT_LEAST(8, 6)
   config.setPreviewFeature(nv::PreviewFeature::kFASTER_DYNAMIC_SHAPES_0805, true);
+#endif
+#if !VTL_TRT_AT_LEAST(10, 0)
+  leave_out_missing_libraries(config);
 #endif
   return {};
 }
