@@ -75,6 +75,8 @@ void add_build(CLI::App& app, Action& action) {
   flags->plan_flags.add(*verb);
   verb->add_option("--save-engine", flags->plan_flags.plan.save_plan,
                    "tensorrt: write the bare plan to this file too, for trtexec and Triton");
+  verb->add_option("--load-engine", flags->plan_flags.plan.load_plan,
+                   "tensorrt: take this bare plan of the model, made elsewhere, instead of building one; --profile as it was built");
   verb->add_flag("--drop-fake-quantization", flags->drop_fake_quantization,
                  "Quantized models: leave out the rounding around float layers, so that they fuse");
   verb->add_option("--profile", flags->profiles, "Batch sizes MIN:OPT:MAX, may be repeated (default 1:8:64)");

@@ -28,7 +28,7 @@ int run(int argc, char** argv) {
                     vitrail::cli::add_build, vitrail::cli::add_quantize, vitrail::cli::add_compare,
                     vitrail::cli::add_run, vitrail::cli::add_verify, vitrail::cli::add_bench,
                     vitrail::cli::add_report, vitrail::cli::add_serve, vitrail::cli::add_load,
-                    vitrail::cli::add_client, vitrail::cli::add_explain, vitrail::cli::add_completion})
+                    vitrail::cli::add_client, vitrail::cli::add_explain, vitrail::cli::add_trtexec, vitrail::cli::add_completion})
     add(app, action);
   try {
     app.parse(argc, argv);

@@ -14,7 +14,7 @@ bool is_target(const std::string& text) {
 }
 
 constexpr const char* kFlags[] = {"--opt-level",    "--target", "--version-compatible", "--hardware-compatible",
-                                  "--strip-weights", "--refit",  "--save-engine"};
+                                  "--strip-weights", "--refit",  "--save-engine",        "--load-engine"};
 
 }  // namespace
 
@@ -35,6 +35,8 @@ Status PlanFlags::apply(BuildOptions& options) const {
         return usage_error("{} is for --backend tensorrt, not for {}", flag, options.backend);
   if (!is_target(plan.target))
     return usage_error("--target '{}': write it as sm_75, sm_90, …, current or all", plan.target);
+  if (!plan.load_plan.empty() && (plan.strip_weights || plan.refit || plan.opt_level >= 0 || !plan.target.empty()))
+    return usage_error("--load-engine takes a plan as it was built: give no options of the builder beside it");
   options.plan = plan;
   return {};
 }

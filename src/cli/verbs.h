@@ -25,6 +25,7 @@ void add_serve(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);
 void add_optimize(CLI::App& app, Action& action);
 void add_explain(CLI::App& app, Action& action);
+void add_trtexec(CLI::App& app, Action& action);
 void add_completion(CLI::App& app, Action& action);
 
 }  // namespace vitrail::cli

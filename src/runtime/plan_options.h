@@ -20,6 +20,7 @@ struct PlanOptions {
   bool strip_weights = false;                   // the plan holds none; they stay in the .vtl
   bool refit = false;                           // the plan's weights can be exchanged
   bool own_kernels = false;                     // Vitrail's attention and LayerNorm as plugins where they are faster
+  std::string load_plan;                        // a bare plan made elsewhere, instead of building one; empty: none
   std::string save_plan;                        // file for the bare plan; empty: none
 };
 

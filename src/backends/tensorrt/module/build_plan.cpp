@@ -96,7 +96,24 @@ Status add_profiles(nv::IBuilder& builder, nv::IBuilderConfig& config, const Gra
   return {};
 }
 
+bool is_dynamic(const Graph& graph) {
+  return std::ranges::any_of(graph.inputs, [&](ValueId id) { return !is_fixed(*graph.value(id).shape); });
+}
+
 }  // namespace
+
+Result<BuiltPlan> read_plan_file(const Graph& graph, const std::string& path) {
+  constexpr size_t kMaxPlanBytes = size_t{64} << 30;
+  VTL_ASSIGN(const std::string blob, read_file(path, kMaxPlanBytes));
+  // "ptrt", "ftrt", "vtrt": the first letter is the version's.
+  if (blob.size() < 32 || blob.compare(1, 3, "trt") != 0)
+    return bad_input("--load-engine {}: it is no TensorRT plan; give one that `vitrail build --save-engine` or trtexec wrote", path);
+  BuiltPlan built;
+  const auto* bytes = reinterpret_cast<const std::byte*>(blob.data());
+  built.bytes.assign(bytes, bytes + blob.size());
+  built.dynamic = is_dynamic(graph);
+  return built;
+}
 
 Result<BuiltPlan> build_plan(const Library& library, const Graph& graph, const CompileOptions& options,
                              const PlanOptions& plan) {
@@ -106,11 +123,11 @@ Result<BuiltPlan> build_plan(const Library& library, const Graph& graph, const C
   const auto definition = make_network(*builder);
   const std::unique_ptr<nv::IBuilderConfig> config(builder->createBuilderConfig());
   if (!definition || !config) return explain_failure(logger, {}, "TensorRT's builder");
-  Network network(*definition, graph, precision, logger);
+  Network network(*definition, graph, precision, logger, options.absmax);
   VTL_TRY(network.build());
 
   BuiltPlan built;
-  built.dynamic = std::ranges::any_of(graph.inputs, [&](ValueId id) { return !is_fixed(*graph.value(id).shape); });
+  built.dynamic = is_dynamic(graph);
   set_precision(*config, precision);
   VTL_TRY(set_plan_options(*config, plan));
   config->setMemoryPoolLimit(nv::MemoryPoolType::kWORKSPACE, static_cast<size_t>(plan.workspace_bytes));

@@ -22,4 +22,8 @@ struct BuiltPlan {
 Result<BuiltPlan> build_plan(const Library& library, const Graph& graph, const CompileOptions& options,
                              const PlanOptions& plan);
 
+// A plan that was made elsewhere of a model with the graph's inputs and outputs. kBadInput for a file that is none; what
+// the plan's own inputs are is only known where it can be loaded.
+Result<BuiltPlan> read_plan_file(const Graph& graph, const std::string& path);
+
 }  // namespace vitrail::tensorrt

@@ -60,7 +60,12 @@ nv::ITensor* heads_of(Network& n, size_t input, std::string_view offset, int64_t
 
 void emit_linear(Network& n) {
   const int rank = static_cast<int>(n.input_shape(0).size());
-  nv::ITensor* y = n.matmul(n.in(0), n.in(1, rank));
+  nv::ITensor *x = n.in(0), *w = n.in(1, rank);
+  if (n.precision().fp8) {
+    x = n.through_fp8(x, n.node().input(0));
+    w = n.through_fp8(w, n.node().input(1));
+  }
+  nv::ITensor* y = n.matmul(x, w);
   y = n.activation(biased(n, y, 2), n.node().text("activation", ""));
   n.set(0, n.has(3) ? n.binary(y, n.in(3), Binary::kSUM) : y);
 }

@@ -15,65 +15,77 @@ struct Scale {
   int axis = -1;
 };
 
-Scale scale_of(Network& n, size_t rank) {
-  const ValueId id = n.node().input(1);
-  if (!n.graph().is_constant(id) || n.graph().constant(id).dtype() != DType::kF32) {
+// TensorRT's int8 lies around zero. A range that does not, [-zero·scale, (255 - zero)·scale] of uint8 say, goes into the
+// symmetric one that holds it: steps of up to twice the size, and nothing cut off.
+float symmetric(float scale, int64_t zero, DType dtype) {
+  const int64_t low = dtype == DType::kU8 ? zero : zero + 128, high = 255 - low;
+  if (dtype == DType::kI8 && zero == 0) return scale;
+  return scale * static_cast<float>(std::max(low, high)) / 127.0f;
+}
+
+Scale scale_of(Network& n, size_t rank, DType dtype) {
+  const ValueId id = n.node().input(1), zero_id = n.node().input(2);
+  if (!n.graph().is_constant(id) || n.graph().constant(id).dtype() != DType::kF32 || (n.has(2) && !n.graph().is_constant(zero_id))) {
     n.refuse("its scale is not a constant of float32");
     return {};
   }
-  const Tensor& t = n.graph().constant(id);
-  if (n.has(2)) {
-    const bool known = n.graph().is_constant(n.node().input(2));
-    const Tensor* zero = known ? &n.graph().constant(n.node().input(2)) : nullptr;
-    const auto* bytes = zero ? static_cast<const uint8_t*>(zero->data()) : nullptr;
-    if (!zero || zero->dtype() != DType::kI8 || !std::all_of(bytes, bytes + zero->bytes(), [](uint8_t b) { return b == 0; })) {
-      n.refuse("TensorRT quantizes to int8 around zero alone; quantize the model with `vitrail quantize --scheme symmetric`");
-      return {};
-    }
+  if (dtype != DType::kI8 && dtype != DType::kU8) {
+    n.refuse("TensorRT quantizes to 8 bits, not to {}", dtype_name(dtype));
+    return {};
   }
-  if (t.count() == 1) return {n.floats({}, t.as<float>(), nv::DataType::kFLOAT), -1};
+  const Tensor& t = n.graph().constant(id);
+  std::vector<float> scales(t.as<float>().begin(), t.as<float>().end());
+  for (size_t i = 0; i < scales.size(); ++i) {
+    const Tensor* zeros = n.has(2) ? &n.graph().constant(zero_id) : nullptr;
+    const size_t at = zeros && zeros->count() > 1 ? i : 0;
+    const int64_t zero = !zeros ? 0 : dtype == DType::kU8 ? int64_t{zeros->as<uint8_t>()[at]} : int64_t{zeros->as<int8_t>()[at]};
+    scales[i] = symmetric(scales[i], zero, dtype);
+  }
+  if (t.count() == 1) return {n.floats({}, scales, nv::DataType::kFLOAT), -1};
   int64_t axis = n.node().integer("axis", 1);
   if (axis < 0) axis += static_cast<int64_t>(rank);
   if (n.node().integer("block_size", 0) != 0 || t.rank() != 1) {
     n.refuse("scales for blocks are not supported");
     return {};
   }
-  return {n.floats(t.shape(), t.as<float>(), nv::DataType::kFLOAT), static_cast<int>(axis)};
+  return {n.floats(t.shape(), scales, nv::DataType::kFLOAT), static_cast<int>(axis)};
 }
 
 }  // namespace
 
 void emit_quantize(Network& n) {
-  if (n.graph().value(n.node().outputs[0]).dtype != DType::kI8)
-    return void(n.refuse("TensorRT quantizes to int8 alone; quantize the model with `vitrail quantize --scheme symmetric`"));
-  nv::ITensor* x = n.in(0, -1, nv::DataType::kFLOAT);
-  const Scale scale = scale_of(n, n.input_shape(0).size());
+  const Scale scale = scale_of(n, n.input_shape(0).size(), n.graph().value(n.node().outputs[0]).dtype);
+  nv::ITensor* x = n.in(0);
   if (x && scale.tensor) n.set(0, n.out(add_quantize(n.raw(), *x, *scale.tensor, scale.axis, nv::DataType::kINT8)));
 }
 
 void emit_dequantize(Network& n) {
+  // Its bytes must be around zero as they are: what emit_quantize() made, or weights that are.
+  const DType dtype = n.input_value(0).dtype;
+  const bool constant = n.graph().is_constant(n.node().input(0));
+  if (constant && (dtype != DType::kI8 || n.has(2))) {
+    const bool plain = dtype == DType::kI8 && n.graph().is_constant(n.node().input(2)) &&
+                       std::ranges::all_of(n.graph().constant(n.node().input(2)).as<int8_t>(), [](int8_t z) { return z == 0; });
+    if (!plain) return void(n.refuse("its weights are not int8 around zero"));
+  }
   nv::ITensor* x = n.in(0);
-  const Scale scale = scale_of(n, n.input_shape(0).size());
-  if (!x || !scale.tensor) return;
-  n.set(0, n.cast(n.out(add_dequantize(n.raw(), *x, *scale.tensor, scale.axis, nv::DataType::kFLOAT)), n.compute()));
+  const Scale scale = scale_of(n, n.input_shape(0).size(), dtype);
+  if (x && scale.tensor) n.set(0, n.out(add_dequantize(n.raw(), *x, *scale.tensor, scale.axis, n.compute())));
 }
 
 // Back to what the passes made it of: dequantized x by dequantized W.
 void emit_quantized_linear(Network& n) {
   const Node& node = n.node();
-  if (node.integer("x_zero_point", 0) != 0 || n.input_value(0).dtype != DType::kI8)
-    return void(n.refuse("its activations are not quantized around zero; quantize the model with `vitrail quantize --scheme symmetric`"));
   const int rank = static_cast<int>(n.input_shape(0).size());
-  const float x_scale = node.real("x_scale", 1);
+  const float x_scale = symmetric(node.real("x_scale", 1), node.integer("x_zero_point", 0), n.input_value(0).dtype);
   nv::ITensor* x = n.in(0);
   nv::ITensor* w = n.in(1, rank);
   nv::ITensor* one = n.floats({}, std::span(&x_scale, 1), nv::DataType::kFLOAT);
   const Tensor& scales = n.graph().constant(node.input(2));
   nv::ITensor* columns = n.floats(scales.shape(), scales.as<float>(), nv::DataType::kFLOAT);
   if (!x || !w || !one || !columns) return;
-  const auto wide = nv::DataType::kFLOAT;
-  nv::ITensor* a = n.cast(n.out(add_dequantize(n.raw(), *x, *one, -1, wide)), n.compute());
-  nv::ITensor* b = n.cast(n.out(add_dequantize(n.raw(), *w, *columns, rank - 1, wide)), n.compute());
+  nv::ITensor* a = n.out(add_dequantize(n.raw(), *x, *one, -1, n.compute()));
+  nv::ITensor* b = n.out(add_dequantize(n.raw(), *w, *columns, rank - 1, n.compute()));
   nv::ITensor* y = n.matmul(a, b);
   if (n.has(3)) y = n.binary(y, n.in(3), Binary::kSUM);
   y = n.activation(y, node.text("activation", ""));

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <deque>
+#include <map>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -27,8 +28,10 @@ struct NamedWeights {
 
 class Network {
  public:
-  Network(nv::INetworkDefinition& network, const Graph& graph, const Precision& precision, const Logger& logger)
-      : net_(network), graph_(graph), precision_(precision), logger_(logger), tensors_(graph.values.size()) {}
+  // `absmax`: the largest |value| of each value by name, for fp8.
+  Network(nv::INetworkDefinition& network, const Graph& graph, const Precision& precision, const Logger& logger,
+          const std::map<std::string, float>& absmax)
+      : net_(network), graph_(graph), precision_(precision), logger_(logger), absmax_(absmax), tensors_(graph.values.size()) {}
 
   // All of the graph: inputs, layers, outputs. kUnavailable names a layer that cannot be said to TensorRT and why.
   Status build();
@@ -75,6 +78,9 @@ class Network {
   nv::ITensor* softmax(nv::ITensor* x, int axis);  // in float32
   nv::ITensor* concat(std::span<nv::ITensor* const> parts, int axis);
 
+  // Through E4M3 and back, so that a product in between runs in it; x itself where the range of `id` is not known.
+  nv::ITensor* through_fp8(nv::ITensor* x, ValueId id);
+
   // Names a new layer after the node and returns its output; null when there is no layer.
   nv::ITensor* out(nv::ILayer* layer);
   std::string next_name();
@@ -102,6 +108,7 @@ class Network {
   const Graph& graph_;
   Precision precision_;
   const Logger& logger_;
+  const std::map<std::string, float>& absmax_;
   std::vector<nv::ITensor*> tensors_;  // by ValueId
   std::unordered_map<ValueId, std::vector<nv::ITensor*>> constants_;
   std::deque<std::vector<std::byte>> storage_;  // weights must live until the build ends

@@ -179,6 +179,22 @@ nv::ITensor* Network::matmul(nv::ITensor* a, nv::ITensor* b, bool transpose_a, b
   return out(net_.addMatrixMultiply(*a, how(transpose_a), *b, how(transpose_b)));
 }
 
+nv::ITensor* Network::through_fp8(nv::ITensor* x, ValueId id) {
+  constexpr float kLargest = 448;
+  float largest = 0;
+  if (graph_.is_constant(id)) {
+    const Tensor& t = graph_.constant(id);
+    for (size_t i = 0; i < static_cast<size_t>(t.count()); ++i) largest = std::max(largest, static_cast<float>(std::fabs(element(t, i))));
+  } else if (const auto it = absmax_.find(graph_.value(id).name); it != absmax_.end()) {
+    largest = it->second;
+  }
+  if (!x || !fp8_type() || !(largest > 0)) return x;
+  const float step = largest / kLargest;
+  nv::ITensor* scale = floats({}, std::span(&step, 1), nv::DataType::kFLOAT);
+  nv::ITensor* small = scale ? out(add_quantize(net_, *x, *scale, -1, *fp8_type())) : nullptr;
+  return small ? out(add_dequantize(net_, *small, *scale, -1, x->getType())) : nullptr;
+}
+
 nv::ITensor* Network::reduce(nv::ITensor* x, nv::ReduceOperation op, uint32_t axes, bool keep) {
   return x ? out(net_.addReduce(*x, op, axes, keep)) : nullptr;
 }

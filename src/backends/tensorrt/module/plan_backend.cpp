@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/tensorrt/module/plan_backend.h"
 
+#include <algorithm>
+
 #include "backends/cuda/device.h"
 #include "backends/tensorrt/module/build_plan.h"
 #include "backends/tensorrt/module/inspect.h"
@@ -46,7 +48,17 @@ Result<std::vector<LayerReport>> PlanBackend::compile(Graph& graph, const Compil
   VTL_ASSIGN(const Library* library, Library::get());
   PlanOptions plan = options.plan ? *options.plan : PlanOptions();
   if (plan.profiles.empty()) plan.profiles.push_back({1, options.max_batch, options.max_batch});
-  VTL_ASSIGN(BuiltPlan built, build_plan(*library, graph, options, plan));
+  if (options.precision == "int8" && plan.load_plan.empty() &&
+      std::ranges::none_of(graph.nodes, [](const Node& n) { return n.op == Op::QuantizedLinear || n.op == Op::DequantizeLinear; }))
+    return usage_error(
+        "--precision int8: the model has no Q/DQ pairs around its products; make some with `vitrail quantize`, or give a model that "
+        "ONNX Runtime's quantize_static or NVIDIA's ModelOpt wrote");
+  BuiltPlan built;
+  if (plan.load_plan.empty()) {
+    VTL_ASSIGN(built, build_plan(*library, graph, options, plan));
+  } else {
+    VTL_ASSIGN(built, read_plan_file(graph, plan.load_plan));
+  }
   if (!plan.save_plan.empty()) {
     const ByteSpan parts[] = {built.bytes};
     VTL_TRY(write_file_atomically(plan.save_plan, parts).with_context("--save-engine"));

@@ -73,6 +73,23 @@ Status PlanProgram::check_interface(const nv::ICudaEngine& engine) const {
       if (type_of(v.dtype) != type)
         return bad_input("'{}' is {} in the plan, {} in the engine file", v.name, type_name(type), dtype_name(v.dtype));
     }
+  for (size_t p = 0; p < profiles_.size() / 3; ++p)
+    for (ValueId id : graph_->inputs) {
+      const Value& v = graph_->value(id);
+      if (is_fixed(*v.shape)) continue;
+      const auto holds = [&](nv::OptProfileSelector which, int64_t batch, bool least) {
+        const nv::Dims d = engine.getProfileShape(v.name.c_str(), static_cast<int32_t>(p), which);
+        const Shape wanted = at_batch(*v.shape, batch);
+        if (d.nbDims != static_cast<int32_t>(wanted.size())) return false;
+        for (size_t i = 0; i < wanted.size(); ++i)
+          if (least ? d.d[i] > wanted[i] : d.d[i] < wanted[i]) return false;
+        return true;
+      };
+      if (!holds(nv::OptProfileSelector::kMIN, profiles_[3 * p], true) ||
+          !holds(nv::OptProfileSelector::kMAX, profiles_[3 * p + 2], false))
+        return bad_input("the plan's profile {} does not hold batch {} to {} of '{}'; give --profile as the plan was built", p,
+                         profiles_[3 * p], profiles_[3 * p + 2], v.name);
+    }
   if (engine.getNbIOTensors() != static_cast<int32_t>(graph_->inputs.size() + graph_->outputs.size()))
     return bad_input("the plan has {} inputs and outputs, the engine file {}", engine.getNbIOTensors(),
                      graph_->inputs.size() + graph_->outputs.size());
