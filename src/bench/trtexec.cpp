@@ -13,8 +13,8 @@ namespace {
 std::string line(std::string_view name, std::vector<double> us, const std::vector<double>& percentiles) {
   std::ranges::sort(us);
   const Statistics s = summarize(us);
-  std::string out = fmt::format("{}: min = {:.6g} ms, max = {:.6g} ms, mean = {:.6g} ms, median = {:.6g} ms", name, s.min / 1e3,
-                                s.max / 1e3, s.mean / 1e3, s.median / 1e3);
+  std::string out = fmt::format("{}: min = {:.6g} ms, max = {:.6g} ms, mean = {:.6g} ms, median = {:.6g} ms",
+                                name, s.min / 1e3, s.max / 1e3, s.mean / 1e3, s.median / 1e3);
   for (double p : percentiles)
     out += fmt::format(", percentile({:g}%) = {:.6g} ms", p,
                        us[static_cast<size_t>(percentile_index(static_cast<int64_t>(us.size()), p))] / 1e3);
@@ -47,12 +47,16 @@ std::string trtexec_summary(const BenchResult& result, const std::vector<double>
   }
   out += fmt::format("Total Host Walltime: {:.6g} s\n", wall);
   if (!compute.empty())
-    out += fmt::format("Total GPU Compute Time: {:.6g} s\n", std::accumulate(compute.begin(), compute.end(), 0.0) * 1e-6);
+    out += fmt::format("Total GPU Compute Time: {:.6g} s\n",
+                       std::accumulate(compute.begin(), compute.end(), 0.0) * 1e-6);
   const Statistics c = summarize(compute);
   if (c.cv > 0.025)
-    out += fmt::format("* GPU compute time is unstable, with coefficient of variance = {:.4g}%.\n", c.cv * 100);
+    out +=
+        fmt::format("* GPU compute time is unstable, with coefficient of variance = {:.4g}%.\n", c.cv * 100);
   if (!compute.empty() && (summarize(h2d).median >= c.median || summarize(d2h).median >= c.median))
-    out += "* Throughput may be bound by host-to-device or device-to-host transfers, for a copy takes as long as the compute.\n";
+    out +=
+        "* Throughput may be bound by host-to-device or device-to-host transfers, for a copy takes as long "
+        "as the compute.\n";
   return out;
 }
 

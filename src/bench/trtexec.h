@@ -10,9 +10,9 @@
 
 namespace vitrail {
 
-// "=== Performance summary ===" and the lines below it, of one batch size, times in ms. One query is one batch. What a
-// machine without a GPU has not (enqueue, copies, GPU compute) is left out; latency is host to host. `percentiles` in
-// (0, 100), trtexec's own are 90, 95, 99.
+// "=== Performance summary ===" and the lines below it, of one batch size, times in ms. One query is one
+// batch. What a machine without a GPU has not (enqueue, copies, GPU compute) is left out; latency is host to
+// host. `percentiles` in (0, 100), trtexec's own are 90, 95, 99.
 std::string trtexec_summary(const BenchResult& result, const std::vector<double>& percentiles);
 
 // --exportProfile: [{"count"}, {name, timeMs, averageMs, medianMs, percentage}, …] of a result with layers.

@@ -13,18 +13,25 @@ bool is_target(const std::string& text) {
          text.find_first_not_of("0123456789", 3) == std::string::npos;
 }
 
-constexpr const char* kFlags[] = {"--opt-level",    "--target", "--version-compatible", "--hardware-compatible",
-                                  "--strip-weights", "--refit",  "--save-engine",        "--load-engine"};
+constexpr const char* kFlags[] = {"--opt-level",           "--target",        "--version-compatible",
+                                  "--hardware-compatible", "--strip-weights", "--refit",
+                                  "--save-engine",         "--load-engine"};
 
 }  // namespace
 
 void PlanFlags::add(CLI::App& verb) {
   verb_ = &verb;
-  verb.add_option("--opt-level", plan.opt_level, "tensorrt: how long the builder may search, 0 to 5")->check(CLI::Range(0, 5));
-  verb.add_option("--target", plan.target, "tensorrt: GPU to build for: current, or sm_75 …, all (TensorRT-RTX alone; its default is all)");
-  verb.add_flag("--version-compatible", plan.version_compatible, "tensorrt: the engine runs in later versions of it too");
-  verb.add_flag("--hardware-compatible", plan.hardware_compatible, "tensorrt: the engine runs on every GPU from Ampere on");
-  verb.add_flag("--strip-weights", plan.strip_weights, "tensorrt: the plan holds no weights; they are put in when it is loaded");
+  verb.add_option("--opt-level", plan.opt_level, "tensorrt: how long the builder may search, 0 to 5")
+      ->check(CLI::Range(0, 5));
+  verb.add_option(
+      "--target", plan.target,
+      "tensorrt: GPU to build for: current, or sm_75 …, all (TensorRT-RTX alone; its default is all)");
+  verb.add_flag("--version-compatible", plan.version_compatible,
+                "tensorrt: the engine runs in later versions of it too");
+  verb.add_flag("--hardware-compatible", plan.hardware_compatible,
+                "tensorrt: the engine runs on every GPU from Ampere on");
+  verb.add_flag("--strip-weights", plan.strip_weights,
+                "tensorrt: the plan holds no weights; they are put in when it is loaded");
   verb.add_flag("--refit", plan.refit, "tensorrt: `vitrail refit` may exchange the weights");
 }
 
@@ -35,8 +42,10 @@ Status PlanFlags::apply(BuildOptions& options) const {
         return usage_error("{} is for --backend tensorrt, not for {}", flag, options.backend);
   if (!is_target(plan.target))
     return usage_error("--target '{}': write it as sm_75, sm_90, …, current or all", plan.target);
-  if (!plan.load_plan.empty() && (plan.strip_weights || plan.refit || plan.opt_level >= 0 || !plan.target.empty()))
-    return usage_error("--load-engine takes a plan as it was built: give no options of the builder beside it");
+  if (!plan.load_plan.empty() &&
+      (plan.strip_weights || plan.refit || plan.opt_level >= 0 || !plan.target.empty()))
+    return usage_error(
+        "--load-engine takes a plan as it was built: give no options of the builder beside it");
   options.plan = plan;
   return {};
 }

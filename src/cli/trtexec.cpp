@@ -22,14 +22,18 @@ namespace vitrail::cli {
 namespace {
 
 constexpr const char* kWords =
-    "Words: --onnx=F --loadEngine=F --saveEngine=F --backend=cpu|cuda|tensorrt --minShapes=IN:1x3x224x224 --optShapes= --maxShapes= "
-    "--profile=N --shapes= --fp16 --bf16 --int8 --fp8 --best --noTF32 --memPoolSize=workspace:MiB --timingCacheFile=F "
-    "--builderOptimizationLevel=N --versionCompatible --hardwareCompatibilityLevel=L --stripWeights --refit --iterations=N --warmUp=ms "
-    "--duration=s --infStreams=N --percentile=90,95,99 --exportTimes=F --exportProfile=F --exportLayerInfo=F --dumpProfile "
+    "Words: --onnx=F --loadEngine=F --saveEngine=F --backend=cpu|cuda|tensorrt --minShapes=IN:1x3x224x224 "
+    "--optShapes= --maxShapes= "
+    "--profile=N --shapes= --fp16 --bf16 --int8 --fp8 --best --noTF32 --memPoolSize=workspace:MiB "
+    "--timingCacheFile=F "
+    "--builderOptimizationLevel=N --versionCompatible --hardwareCompatibilityLevel=L --stripWeights --refit "
+    "--iterations=N --warmUp=ms "
+    "--duration=s --infStreams=N --percentile=90,95,99 --exportTimes=F --exportProfile=F --exportLayerInfo=F "
+    "--dumpProfile "
     "--dumpLayerInfo --buildOnly";
 
-// A .vtl is kept where --saveEngine says so, else it lives as long as the run. A bare plan is written where the name
-// does not end in .vtl.
+// A .vtl is kept where --saveEngine says so, else it lives as long as the run. A bare plan is written where
+// the name does not end in .vtl.
 struct EnginePath {
   std::string path, plan;
   bool temporary = false;
@@ -43,9 +47,12 @@ Status build(const TrtexecWords& words, EnginePath& engine) {
   engine.path = words.save_engine;
   if (!words.save_engine.ends_with(".vtl")) {
     if (!words.save_engine.empty() && words.backend != "tensorrt")
-      return usage_error("--saveEngine={}: only the tensorrt backend has a bare plan; give a name that ends in .vtl", words.save_engine);
+      return usage_error(
+          "--saveEngine={}: only the tensorrt backend has a bare plan; give a name that ends in .vtl",
+          words.save_engine);
     engine.plan = words.save_engine;
-    engine.path = (std::filesystem::temp_directory_path() / fmt::format("vitrail-trtexec-{}.vtl", ::getpid())).string();
+    engine.path =
+        (std::filesystem::temp_directory_path() / fmt::format("vitrail-trtexec-{}.vtl", ::getpid())).string();
     engine.temporary = true;
   }
   BuildOptions options;
@@ -62,7 +69,8 @@ Status build(const TrtexecWords& words, EnginePath& engine) {
   options.progress = progress_bar(false);
   VTL_ASSIGN(const BuildOutcome outcome, build_engine(words.onnx, engine.path, options));
   for (const std::string& w : outcome.warnings) warn(w);
-  print(fmt::format("Engine built for {} in {}, {}\n", words.backend, options.precision, human_bytes(outcome.file_bytes)));
+  print(fmt::format("Engine built for {} in {}, {}\n", words.backend, options.precision,
+                    human_bytes(outcome.file_bytes)));
   return {};
 }
 
@@ -71,7 +79,9 @@ Status show_layers(const TrtexecWords& words, const std::string& path) {
   VTL_ASSIGN(const Engine engine, load_engine(path));
   if (words.dump_layers) print("=== Layer information ===\n" + layer_table(engine.info.layers, false));
   if (words.export_layers.empty()) return {};
-  return write_file_atomically(words.export_layers, nlohmann::ordered_json{{"Layers", layers_json(engine.info.layers)}}.dump(2) + "\n");
+  return write_file_atomically(
+      words.export_layers,
+      nlohmann::ordered_json{{"Layers", layers_json(engine.info.layers)}}.dump(2) + "\n");
 }
 
 // At least `iterations` batches and at least `duration`, as trtexec has it.
@@ -87,7 +97,8 @@ Status measure(const TrtexecWords& words, const std::string& path, BenchReport& 
   options.bench.max_seconds = std::max(words.duration_s, 0.01) + words.warm_up_ms * 1e-3;
   if (words.duration_s > 0) {
     VTL_TRY(measure_engine(path, options, report));
-    if (!report.results.empty() && report.results[0].iterations >= words.iterations * words.streams) return {};
+    if (!report.results.empty() && report.results[0].iterations >= words.iterations * words.streams)
+      return {};
   }
   report = BenchReport();
   options.bench.iterations = words.iterations;
@@ -111,10 +122,13 @@ Status trtexec(const std::vector<std::string>& arguments) {
   for (const BenchResult& result : report.results) {
     print("\n" + trtexec_summary(result, words.percentiles));
     if (words.dump_profile) print("\n=== Profile ===\n" + layer_table(result, result.layers.size()));
-    if (!words.export_profile.empty()) VTL_TRY(write_file_atomically(words.export_profile, trtexec_profile(result).dump(2) + "\n"));
+    if (!words.export_profile.empty())
+      VTL_TRY(write_file_atomically(words.export_profile, trtexec_profile(result).dump(2) + "\n"));
   }
-  if (!words.export_times.empty()) VTL_TRY(write_file_atomically(words.export_times, export_times(report).dump() + "\n"));
-  print(fmt::format("\n&&&& PASSED vitrail trtexec # {}\n", words.onnx.empty() ? words.load_engine : words.onnx));
+  if (!words.export_times.empty())
+    VTL_TRY(write_file_atomically(words.export_times, export_times(report).dump() + "\n"));
+  print(fmt::format("\n&&&& PASSED vitrail trtexec # {}\n",
+                    words.onnx.empty() ? words.load_engine : words.onnx));
   return {};
 }
 

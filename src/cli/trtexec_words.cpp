@@ -23,19 +23,22 @@ Result<T> number(const std::string& word, const std::string& text, T least) {
 std::vector<std::string> split(const std::string& text, char at) {
   std::vector<std::string> parts;
   size_t begin = 0;
-  for (size_t end; (end = text.find(at, begin)) != std::string::npos; begin = end + 1) parts.push_back(text.substr(begin, end - begin));
+  for (size_t end; (end = text.find(at, begin)) != std::string::npos; begin = end + 1)
+    parts.push_back(text.substr(begin, end - begin));
   parts.push_back(text.substr(begin));
   return parts;
 }
 
-// "input:8x3x224x224" is batch 8: Vitrail's shapes are those of the model but for the batch. Several inputs must agree.
+// "input:8x3x224x224" is batch 8: Vitrail's shapes are those of the model but for the batch. Several inputs
+// must agree.
 Result<int64_t> batch_of(const std::string& word, const std::string& text) {
   int64_t batch = 0;
   for (const std::string& one : split(text, ',')) {
     const size_t colon = one.rfind(':');
     const std::string dims = colon == std::string::npos ? one : one.substr(colon + 1);
     VTL_ASSIGN(const int64_t first, number<int64_t>(word, dims.substr(0, dims.find('x')), 1));
-    if (batch != 0 && first != batch) return usage_error("{}={}: the inputs have different batch sizes", word, text);
+    if (batch != 0 && first != batch)
+      return usage_error("{}={}: the inputs have different batch sizes", word, text);
     batch = first;
   }
   return batch;
@@ -60,9 +63,10 @@ Result<int64_t> pool_bytes(const std::string& word, const std::string& text) {
 }
 
 constexpr std::string_view kWithoutMeaning[] = {
-    "--useCudaGraph", "--useSpinWait", "--noDataTransfers", "--separateProfileRun", "--threads", "--verbose", "--avgRuns", "--device",
-    "--useRuntime",   "--avgTiming",   "--sparsity",        "--inputIOFormats",     "--outputIOFormats", "--profilingVerbosity",
-    "--useManagedMemory", "--sleepTime", "--idleTime", "--stronglyTyped", "--explicitBatch", "--skipInference"};
+    "--useCudaGraph", "--useSpinWait",    "--noDataTransfers", "--separateProfileRun", "--threads",
+    "--verbose",      "--avgRuns",        "--device",          "--useRuntime",         "--avgTiming",
+    "--sparsity",     "--inputIOFormats", "--outputIOFormats", "--profilingVerbosity", "--useManagedMemory",
+    "--sleepTime",    "--idleTime",       "--stronglyTyped",   "--explicitBatch",      "--skipInference"};
 
 }  // namespace
 
@@ -87,22 +91,29 @@ Result<TrtexecWords> parse_trtexec(const std::vector<std::string>& arguments) {
                                                      {"--exportLayerInfo", &words.export_layers}};
   for (const std::string& argument : arguments) {
     const size_t equals = argument.find('=');
-    const std::string word = argument.substr(0, equals), value = equals == std::string::npos ? "" : argument.substr(equals + 1);
+    const std::string word = argument.substr(0, equals),
+                      value = equals == std::string::npos ? "" : argument.substr(equals + 1);
     const auto needs = [&]() -> Status {
       return value.empty() ? usage_error("{}: needs a value, {}=…", word, word) : Status();
     };
     if (const auto text = texts.find(word); text != texts.end()) {
       VTL_TRY(needs());
       *text->second = value;
-    } else if (word == "--minShapes" || word == "--optShapes" || word == "--maxShapes" || word == "--shapes") {
+    } else if (word == "--minShapes" || word == "--optShapes" || word == "--maxShapes" ||
+               word == "--shapes") {
       VTL_TRY(needs());
       VTL_ASSIGN(const int64_t batch, batch_of(word, value));
-      (word == "--minShapes" ? open.min : word == "--optShapes" ? open.opt : word == "--maxShapes" ? open.max : words.batch) = batch;
+      (word == "--minShapes"   ? open.min
+       : word == "--optShapes" ? open.opt
+       : word == "--maxShapes" ? open.max
+                               : words.batch) = batch;
     } else if (word == "--profile") {
       close();
     } else if (word == "--fp16" || word == "--bf16" || word == "--int8" || word == "--fp8") {
       // As trtexec: each allows one more; the lowest is what speed comes from.
-      const auto rank = [](std::string_view p) { return std::string_view("tf32 fp32 bf16 fp16 fp8  int8").find(p); };
+      const auto rank = [](std::string_view p) {
+        return std::string_view("tf32 fp32 bf16 fp16 fp8  int8").find(p);
+      };
       if (rank(word.substr(2)) > rank(words.precision)) words.precision = word.substr(2);
     } else if (word == "--best") {
       words.precision = "fp16";
@@ -149,14 +160,19 @@ Result<TrtexecWords> parse_trtexec(const std::vector<std::string>& arguments) {
       if (word == "--skipInference") words.build_only = true;
       words.notes.push_back(word + " changes nothing here");
     } else {
-      return usage_error("{}: vitrail trtexec does not know this word; `vitrail trtexec --help` lists those that it knows", word);
+      return usage_error(
+          "{}: vitrail trtexec does not know this word; `vitrail trtexec --help` lists those that it knows",
+          word);
     }
   }
   close();
-  if (words.onnx.empty() == words.load_engine.empty()) return usage_error("give --onnx=MODEL or --loadEngine=ENGINE.vtl, one of the two");
-  if (words.build_only && words.onnx.empty()) return usage_error("--buildOnly: there is nothing to build without --onnx=MODEL");
+  if (words.onnx.empty() == words.load_engine.empty())
+    return usage_error("give --onnx=MODEL or --loadEngine=ENGINE.vtl, one of the two");
+  if (words.build_only && words.onnx.empty())
+    return usage_error("--buildOnly: there is nothing to build without --onnx=MODEL");
   if (words.batch == 0) words.batch = words.profiles.empty() ? 1 : words.profiles[0].opt;
-  if (words.profiles.empty() && !words.onnx.empty()) words.profiles.push_back({words.batch, words.batch, words.batch});
+  if (words.profiles.empty() && !words.onnx.empty())
+    words.profiles.push_back({words.batch, words.batch, words.batch});
   return words;
 }
 

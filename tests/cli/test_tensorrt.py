@@ -156,3 +156,42 @@ def test_running_without_a_gpu_says_so(vitrail, trt, tmp_path):
     _, path = trt(name="nogpu")
     text = refusal(vitrail, "bench", path, "--iterations", "1", expect=4)
     assert "CUDA" in text or "driver" in text
+
+
+def test_fp8_runs_the_products_in_8_bits(trt):
+    made, _ = trt("--target", "sm_89", precision="fp8", name="fp8")
+    linear = [l for l in made["layers"] if l["op"] == "Linear"]
+    assert sum(l["precision"] == "float8_e4m3" for l in linear) > len(linear) / 2
+
+
+def test_int8_takes_the_pairs_of_the_model(vitrail, trt, tiny, pictures, tmp_path):
+    text = refusal(vitrail, "build", tiny, "--backend", "tensorrt", "--precision", "int8", "-o", tmp_path / "x.vtl", expect=2)
+    assert "no Q/DQ pairs" in text
+    quantized = tmp_path / "q.onnx"
+    vitrail("quantize", tiny, "--images", pictures, "-o", quantized, "--max-drop", "1", "--min-cosine", "0")
+    made, _ = trt(model=quantized, precision="int8", name="int8")
+    linear = [l for l in made["layers"] if l["op"] == "QuantizedLinear"]
+    assert linear and sum(l["precision"] == "int8" for l in linear) > len(linear) / 2
+
+
+def test_a_plan_made_elsewhere(vitrail, trt, tiny, tmp_path):
+    plan, no_plan = tmp_path / "e.plan", tmp_path / "no.plan"
+    trt("--profile", "1:2:4", "--save-engine", plan, name="source")
+    made, path = trt("--profile", "1:2:4", "--load-engine", plan, name="wrapped")
+    assert plan.read_bytes() in path.read_bytes()
+    assert vitrail.json("explain", path)["hash"] == made["hash"]
+    no_plan.write_bytes(b"not a plan" * 10)
+    text = refusal(vitrail, "build", tiny, "--backend", "tensorrt", "--load-engine", no_plan, "-o", tmp_path / "x.vtl", expect=3)
+    assert "it is no TensorRT plan" in text
+    text = refusal(vitrail, "build", tiny, "--backend", "tensorrt", "--load-engine", plan, "--opt-level", "3", "-o", tmp_path / "x.vtl",
+                   expect=2)
+    assert "as it was built" in text
+
+
+def test_trtexec_builds_plans(vitrail, trt, tiny, tmp_path):
+    trt(name="there")
+    plan = tmp_path / "t.plan"
+    done = vitrail("trtexec", f"--onnx={tiny}", "--fp16", "--minShapes=input:1x3x32x32", "--optShapes=input:4x3x32x32",
+                   "--maxShapes=input:8x3x32x32", f"--saveEngine={plan}", "--buildOnly", "--dumpLayerInfo")
+    assert plan.stat().st_size > 10_000 and "MultiHeadAttention" in done.stdout
+    assert list(tmp_path.iterdir()) == [plan]

@@ -19,7 +19,8 @@ using namespace tensorrt;
 
 constexpr const char* kModulePath = "VITRAIL_TENSORRT_MODULE";
 
-// The module lies beside the program or library that this code is in, or in ../lib; else where the loader looks.
+// The module lies beside the program or library that this code is in, or in ../lib; else where the loader
+// looks.
 std::vector<std::string> candidates() {
   if (const char* path = std::getenv(kModulePath)) return {path};
   std::vector<std::string> paths;
@@ -28,7 +29,8 @@ std::vector<std::string> candidates() {
     const std::string file = here.dli_fname;
     const size_t slash = file.rfind('/');
     const std::string folder = slash == std::string::npos ? "." : file.substr(0, slash);
-    for (const char* at : {"/", "/../lib/", "/../lib/x86_64-linux-gnu/"}) paths.push_back(folder + at + kModuleName);
+    for (const char* at : {"/", "/../lib/", "/../lib/x86_64-linux-gnu/"})
+      paths.push_back(folder + at + kModuleName);
   }
   paths.push_back(kModuleName);
   return paths;
@@ -36,7 +38,8 @@ std::vector<std::string> candidates() {
 
 bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
-// The module's backend. Closing a library that NVIDIA's driver has been called from ends badly: it stays open.
+// The module's backend. Closing a library that NVIDIA's driver has been called from ends badly: it stays
+// open.
 Result<const Backend*> open_module() {
   void* module = nullptr;
   std::string reason;
@@ -48,8 +51,10 @@ Result<const Backend*> open_module() {
   }
   if (!module)
     return unavailable(
-        "this Vitrail has no TensorRT module ({}): install TensorRT 8.5 or newer, or TensorRT-RTX, with its headers, "
-        "configure with -DTensorRT_ROOT=FOLDER (which holds include/NvInfer.h and lib/) and build again; or point {} "
+        "this Vitrail has no TensorRT module ({}): install TensorRT 8.5 or newer, or TensorRT-RTX, with its "
+        "headers, "
+        "configure with -DTensorRT_ROOT=FOLDER (which holds include/NvInfer.h and lib/) and build again; or "
+        "point {} "
         "at a {}; or use --backend cuda",
         reason, kModulePath, kModuleName);
   const auto entry = reinterpret_cast<Entry>(dlsym(module, kEntryName));

@@ -61,7 +61,8 @@ Result<std::unique_ptr<nv::ITimingCache>> open_cache(nv::IBuilderConfig& config,
   if (blob.empty() || is_cache(config, blob)) cache.reset(config.createTimingCache(blob.data(), blob.size()));
   if (!cache || !config.setTimingCache(*cache, false))
     return bad_input(
-        "--timing-cache {}: it is no timing cache of this TensorRT and GPU, or it is damaged; delete it, and a new one is "
+        "--timing-cache {}: it is no timing cache of this TensorRT and GPU, or it is damaged; delete it, and "
+        "a new one is "
         "written. TensorRT says: {}",
         path, logger.first_error());
   return cache;
@@ -76,8 +77,8 @@ Status save_cache(const nv::IBuilderConfig& config, const std::string& path) {
   return write_file_atomically(path, parts).with_context("--timing-cache");
 }
 
-Status add_profiles(nv::IBuilder& builder, nv::IBuilderConfig& config, const Graph& graph, const Logger& logger,
-                    const std::vector<Profile>& profiles) {
+Status add_profiles(nv::IBuilder& builder, nv::IBuilderConfig& config, const Graph& graph,
+                    const Logger& logger, const std::vector<Profile>& profiles) {
   for (const Profile& p : profiles) {
     nv::IOptimizationProfile* profile = builder.createOptimizationProfile();
     if (!profile) return explain_failure(logger, {}, "a profile");
@@ -107,7 +108,10 @@ Result<BuiltPlan> read_plan_file(const Graph& graph, const std::string& path) {
   VTL_ASSIGN(const std::string blob, read_file(path, kMaxPlanBytes));
   // "ptrt", "ftrt", "vtrt": the first letter is the version's.
   if (blob.size() < 32 || blob.compare(1, 3, "trt") != 0)
-    return bad_input("--load-engine {}: it is no TensorRT plan; give one that `vitrail build --save-engine` or trtexec wrote", path);
+    return bad_input(
+        "--load-engine {}: it is no TensorRT plan; give one that `vitrail build --save-engine` or trtexec "
+        "wrote",
+        path);
   BuiltPlan built;
   const auto* bytes = reinterpret_cast<const std::byte*>(blob.data());
   built.bytes.assign(bytes, bytes + blob.size());

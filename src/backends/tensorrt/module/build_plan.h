@@ -13,17 +13,17 @@ namespace vitrail::tensorrt {
 struct BuiltPlan {
   std::vector<std::byte> bytes;
   std::vector<NamedTensor> weights;  // that the plan was stripped of
-  std::string layers;                 // the builder's list of the engine's layers (inspect.h)
-  bool dynamic = false;               // some input's extent depends on the batch, so there are profiles
+  std::string layers;                // the builder's list of the engine's layers (inspect.h)
+  bool dynamic = false;              // some input's extent depends on the batch, so there are profiles
 };
 
-// Hands the graph to TensorRT and builds. Errors name Vitrail's layer. The timing cache is read first, and written
-// back where it grew; kBadInput when it is none of this TensorRT's.
+// Hands the graph to TensorRT and builds. Errors name Vitrail's layer. The timing cache is read first, and
+// written back where it grew; kBadInput when it is none of this TensorRT's.
 Result<BuiltPlan> build_plan(const Library& library, const Graph& graph, const CompileOptions& options,
                              const PlanOptions& plan);
 
-// A plan that was made elsewhere of a model with the graph's inputs and outputs. kBadInput for a file that is none; what
-// the plan's own inputs are is only known where it can be loaded.
+// A plan that was made elsewhere of a model with the graph's inputs and outputs. kBadInput for a file that is
+// none; what the plan's own inputs are is only known where it can be loaded.
 Result<BuiltPlan> read_plan_file(const Graph& graph, const std::string& path);
 
 }  // namespace vitrail::tensorrt

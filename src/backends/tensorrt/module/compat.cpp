@@ -31,13 +31,15 @@ void leave_out_missing_libraries(nv::IBuilderConfig& config) {
       missing = true;
     }
   config.setTacticSources(sources);
-  if (missing) config.setPreviewFeature(nv::PreviewFeature::kDISABLE_EXTERNAL_TACTIC_SOURCES_FOR_CORE_0805, true);
+  if (missing)
+    config.setPreviewFeature(nv::PreviewFeature::kDISABLE_EXTERNAL_TACTIC_SOURCES_FOR_CORE_0805, true);
 }
 #endif
 
 // What a version lacks is said in one form.
 [[maybe_unused]] Status lacks(std::string_view what, std::string_view first) {
-  return unavailable("{} needs TensorRT {} or newer; this module was built for {}", what, first, header_version());
+  return unavailable("{} needs TensorRT {} or newer; this module was built for {}", what, first,
+                     header_version());
 }
 
 }  // namespace
@@ -72,14 +74,14 @@ std::optional<nv::DataType> type_of(DType dtype) {
 }
 
 std::optional<DType> dtype_of(nv::DataType type) {
-  for (DType dtype : {DType::kF32, DType::kF16, DType::kI8, DType::kU8, DType::kI32, DType::kBool, DType::kBF16,
-                      DType::kI64})
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kI8, DType::kU8, DType::kI32, DType::kBool,
+                      DType::kBF16, DType::kI64})
     if (type_of(dtype) == type) return dtype;
   return std::nullopt;
 }
 
 std::string_view type_name(nv::DataType type) {
-  if (fp8_type() == type) return dtype_name(DType::kF8E4M3);
+  if (fp8_type() == type) return "float8_e4m3";  // as the cuda backend reports it
   const auto dtype = dtype_of(type);
   return dtype ? dtype_name(*dtype) : "another type";
 }
@@ -155,9 +157,10 @@ nv::ILayer* add_cast(nv::INetworkDefinition& network, nv::ITensor& x, nv::DataTy
 #endif
 }
 
-nv::ILayer* add_normalization([[maybe_unused]] nv::INetworkDefinition& network, [[maybe_unused]] nv::ITensor& x,
-                              [[maybe_unused]] nv::ITensor& scale, [[maybe_unused]] nv::ITensor& bias,
-                              [[maybe_unused]] uint32_t axes, [[maybe_unused]] float epsilon) {
+nv::ILayer* add_normalization([[maybe_unused]] nv::INetworkDefinition& network,
+                              [[maybe_unused]] nv::ITensor& x, [[maybe_unused]] nv::ITensor& scale,
+                              [[maybe_unused]] nv::ITensor& bias, [[maybe_unused]] uint32_t axes,
+                              [[maybe_unused]] float epsilon) {
 #if VTL_TRT_AT_LEAST(8, 6)
   nv::INormalizationLayer* layer = network.VTL_TRT_ADD_NORMALIZATION(x, scale, bias, axes);
   if (layer) layer->setEpsilon(epsilon);
@@ -185,8 +188,8 @@ nv::ITensor* add_attention([[maybe_unused]] nv::INetworkDefinition& network, [[m
                            [[maybe_unused]] const std::string& origin) {
 #if VTL_TRT_AT_LEAST(10, 14)
 #if VTL_TRT_AT_LEAST(11, 0)
-  nv::IAttention* attention = network.addAttentionV2(q, k, v, nv::AttentionNormalizationOp::kSOFTMAX,
-                                                     nv::CausalMaskKind::kNONE);
+  nv::IAttention* attention =
+      network.addAttentionV2(q, k, v, nv::AttentionNormalizationOp::kSOFTMAX, nv::CausalMaskKind::kNONE);
 #else
   nv::IAttention* attention = network.addAttention(q, k, v, nv::AttentionNormalizationOp::kSOFTMAX, false);
 #endif
@@ -273,9 +276,10 @@ Status set_plan_options(nv::IBuilderConfig& config, const PlanOptions& options) 
   }
 #else
   if (!options.target.empty() && options.target != "current")
-    return unavailable("--target {}: only TensorRT-RTX builds for another GPU than the one here, and only when this "
-                       "module is built with TensorRT-RTX's own headers",
-                       options.target);
+    return unavailable(
+        "--target {}: only TensorRT-RTX builds for another GPU than the one here, and only when this "
+        "module is built with TensorRT-RTX's own headers",
+        options.target);
 #endif
 #if !VTL_TRT_AT_LEAST(8, 6)
   config.setPreviewFeature(nv::PreviewFeature::kFASTER_DYNAMIC_SHAPES_0805, true);
@@ -313,6 +317,8 @@ std::unique_ptr<nv::IExecutionContext> make_context(nv::ICudaEngine& engine) {
 #endif
 }
 
-void quieten(nv::IExecutionContext& context) { (void)context.setNvtxVerbosity(nv::ProfilingVerbosity::kNONE); }
+void quieten(nv::IExecutionContext& context) {
+  (void)context.setNvtxVerbosity(nv::ProfilingVerbosity::kNONE);
+}
 
 }  // namespace vitrail::tensorrt

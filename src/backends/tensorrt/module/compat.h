@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What TensorRT 8.5, 8.6, 10, 11 and TensorRT-RTX say differently: everything else of the module is the same for all.
+// What TensorRT 8.5, 8.6, 10, 11 and TensorRT-RTX say differently: everything else of the module is the same
+// for all.
 #pragma once
 
 #include <NvInfer.h>
@@ -20,11 +21,13 @@ namespace nv = nvinfer1;
 #define VTL_TRT_AT_LEAST(major, minor) \
   (NV_TENSORRT_MAJOR > (major) || (NV_TENSORRT_MAJOR == (major) && NV_TENSORRT_MINOR >= (minor)))
 
-// From 10 on every tensor has the type that the network says; before, the builder chooses among what flags allow.
+// From 10 on every tensor has the type that the network says; before, the builder chooses among what flags
+// allow.
 inline constexpr bool kStronglyTyped = VTL_TRT_AT_LEAST(10, 0);
 inline constexpr bool kHasNormalization = VTL_TRT_AT_LEAST(8, 6);
 inline constexpr bool kHasAttention = VTL_TRT_AT_LEAST(10, 14);
-// Whether two contexts may use one profile at the same time. Before 10, a second one gets an engine of its own.
+// Whether two contexts may use one profile at the same time. Before 10, a second one gets an engine of its
+// own.
 inline constexpr bool kProfilesAreShared = VTL_TRT_AT_LEAST(10, 0);
 
 using Extent = std::remove_reference_t<decltype(nv::Dims{}.d[0])>;
@@ -49,7 +52,7 @@ struct Precision {
   bool tf32 = false;
   bool half_flag = false, int8_flag = false;  // weak typing
   bool fp8 = false;                           // products between Q/DQ pairs of E4M3
-  bool keep_float = false;                    // LayerNorm and softmax stay in float32 though the rest does not
+  bool keep_float = false;  // LayerNorm and softmax stay in float32 though the rest does not
 };
 // kUsage for an unknown name, kUnavailable where this version has no such precision.
 Result<Precision> parse_precision(const std::string& name);
@@ -61,8 +64,8 @@ std::unique_ptr<nv::INetworkDefinition> make_network(nv::IBuilder& builder);
 
 // Layers that are named or called otherwise. Null where the version has none or refuses.
 nv::ILayer* add_cast(nv::INetworkDefinition& network, nv::ITensor& x, nv::DataType to);
-nv::ILayer* add_normalization(nv::INetworkDefinition& network, nv::ITensor& x, nv::ITensor& scale, nv::ITensor& bias,
-                              uint32_t axes, float epsilon);
+nv::ILayer* add_normalization(nv::INetworkDefinition& network, nv::ITensor& x, nv::ITensor& scale,
+                              nv::ITensor& bias, uint32_t axes, float epsilon);
 nv::ILayer* add_gelu(nv::INetworkDefinition& network, nv::ITensor& x, bool tanh);
 // q already scaled, all [B, heads, S, D]; mask may be null. The output is [B, heads, Sq, Dv].
 nv::ITensor* add_attention(nv::INetworkDefinition& network, nv::ITensor& q, nv::ITensor& k, nv::ITensor& v,

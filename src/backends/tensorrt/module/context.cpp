@@ -46,9 +46,11 @@ Result<std::unique_ptr<Context>> PlanContext::create(std::shared_ptr<const PlanP
   VTL_ASSIGN(const MemoryPlan plan, program->plan(options.max_batch, 1));
   if (plan.total() > options.workspace_bytes)
     return resource_error(
-        "the workspace of {} bytes is too small: batch {} needs {} bytes ({} for TensorRT's activations, {} for inputs and "
+        "the workspace of {} bytes is too small: batch {} needs {} bytes ({} for TensorRT's activations, {} "
+        "for inputs and "
         "outputs); give --workspace {} or run smaller batches",
-        options.workspace_bytes, options.max_batch, plan.total(), plan.arena_bytes, plan.scratch_bytes, plan.total());
+        options.workspace_bytes, options.max_batch, plan.total(), plan.arena_bytes, plan.scratch_bytes,
+        plan.total());
   auto context = std::unique_ptr<PlanContext>(new PlanContext(std::move(program), options.max_batch));
   context->context_bytes_ = plan.arena_bytes;
   VTL_TRY(context->allocate());
@@ -69,10 +71,12 @@ Status PlanContext::allocate() {
     VTL_ASSIGN(*event, cuda::make_event());
   }
   const int64_t io = program_->io_bytes(max_batch_);
-  VTL_ASSIGN(memory_, cuda::allocate_device(static_cast<size_t>(align(context_bytes_) + io), "TensorRT's activations"));
+  VTL_ASSIGN(memory_, cuda::allocate_device(static_cast<size_t>(align(context_bytes_) + io),
+                                            "TensorRT's activations"));
   VTL_ASSIGN(pinned_, cuda::allocate_pinned(static_cast<size_t>(io), "the inputs and outputs"));
   int64_t at = 0;
-  for (const auto& [ids, ports] : {std::pair{&program_->graph().inputs, &inputs_}, {&program_->graph().outputs, &outputs_}})
+  for (const auto& [ids, ports] :
+       {std::pair{&program_->graph().inputs, &inputs_}, {&program_->graph().outputs, &outputs_}})
     for (ValueId id : *ids) {
       ports->push_back({id, memory_.data() + align(context_bytes_) + at, pinned_.data() + at});
       at += align(static_cast<int64_t>(bytes_of(id, max_batch_)));
@@ -134,8 +138,8 @@ Result<PlanContext::Bound*> PlanContext::bind(int64_t batch) {
   Bound bound;
   bound.profile = program_->profile_of(batch);
   if (bound.profile < 0) return bad_input("batch {} is in no profile of the plan", batch);
-  // A graph holds the state of its context, which must keep its shapes: where a profile has one context only, the
-  // context moves on and the old graph goes.
+  // A graph holds the state of its context, which must keep its shapes: where a profile has one context only,
+  // the context moves on and the old graph goes.
   if (!kProfilesAreShared)
     for (auto it = bounds_.begin(); it != bounds_.end(); ++it)
       if (it->second.profile == bound.profile) {
@@ -163,8 +167,9 @@ Status PlanContext::profile(int64_t batch, Observer& observer) {
   VTL_TRY(enqueue(*context, batch));
   VTL_TRY(cuda_status(cudaStreamSynchronize(stream_.get()), "timing the layers"));
   const auto names = program_->node().attributes.find(kLayerNames);
-  const auto* known =
-      names == program_->node().attributes.end() ? nullptr : std::get_if<std::vector<std::string>>(&names->second);
+  const auto* known = names == program_->node().attributes.end()
+                          ? nullptr
+                          : std::get_if<std::vector<std::string>>(&names->second);
   const std::vector<int64_t> reports = program_->node().integers(kLayerReports);
   if (!known || known->size() != reports.size()) return {};
   std::map<int64_t, double> sums;
@@ -177,8 +182,8 @@ Status PlanContext::profile(int64_t batch, Observer& observer) {
   return {};
 }
 
-Status PlanContext::run(int64_t batch, std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs,
-                        Observer* observer) {
+Status PlanContext::run(int64_t batch, std::span<const TensorView> inputs,
+                        std::span<const MutableTensorView> outputs, Observer* observer) {
   VTL_ASSIGN(Bound * bound, bind(batch));  // first: it may run the engine on what lies there
   cudaStream_t stream = stream_.get();
   VTL_TRY(cuda_status(cudaEventRecord(begin_.get(), stream), kRunning));
@@ -186,7 +191,8 @@ Status PlanContext::run(int64_t batch, std::span<const TensorView> inputs, std::
     const size_t bytes = bytes_of(inputs_[i].id, batch);
     const void* from = inputs[i].data;
     if (!is_pinned(from)) from = std::memcpy(inputs_[i].pinned, from, bytes);
-    VTL_TRY(cuda_status(cudaMemcpyAsync(inputs_[i].device, from, bytes, cudaMemcpyHostToDevice, stream), kRunning));
+    VTL_TRY(cuda_status(cudaMemcpyAsync(inputs_[i].device, from, bytes, cudaMemcpyHostToDevice, stream),
+                        kRunning));
   }
   VTL_TRY(cuda_status(cudaEventRecord(copied_.get(), stream), kRunning));
   if (observer && observer->wants_times()) {
@@ -200,17 +206,20 @@ Status PlanContext::run(int64_t batch, std::span<const TensorView> inputs, std::
   for (size_t i = 0; i < outputs_.size(); ++i) {
     const size_t bytes = bytes_of(outputs_[i].id, batch);
     void* to = is_pinned(outputs[i].data) ? outputs[i].data : outputs_[i].pinned;
-    VTL_TRY(cuda_status(cudaMemcpyAsync(to, outputs_[i].device, bytes, cudaMemcpyDeviceToHost, stream), kRunning));
+    VTL_TRY(cuda_status(cudaMemcpyAsync(to, outputs_[i].device, bytes, cudaMemcpyDeviceToHost, stream),
+                        kRunning));
   }
   VTL_TRY(cuda_status(cudaEventRecord(end_.get(), stream), kRunning));
   VTL_TRY(cuda_status(cudaStreamSynchronize(stream), kRunning));
   for (size_t i = 0; i < outputs_.size(); ++i)
-    if (!is_pinned(outputs[i].data)) std::memcpy(outputs[i].data, outputs_[i].pinned, bytes_of(outputs_[i].id, batch));
+    if (!is_pinned(outputs[i].data))
+      std::memcpy(outputs[i].data, outputs_[i].pinned, bytes_of(outputs_[i].id, batch));
   float ms[3] = {0, 0, 0};
   VTL_TRY(cuda_status(cudaEventElapsedTime(&ms[0], begin_.get(), copied_.get()), kRunning));
   VTL_TRY(cuda_status(cudaEventElapsedTime(&ms[1], copied_.get(), computed_.get()), kRunning));
   VTL_TRY(cuda_status(cudaEventElapsedTime(&ms[2], computed_.get(), end_.get()), kRunning));
-  times_ = DeviceTimes{static_cast<double>(ms[0]) * 1e3, static_cast<double>(ms[1]) * 1e3, static_cast<double>(ms[2]) * 1e3};
+  times_ = DeviceTimes{static_cast<double>(ms[0]) * 1e3, static_cast<double>(ms[1]) * 1e3,
+                       static_cast<double>(ms[2]) * 1e3};
   if (observer && observer->wants_values())
     for (size_t i = 0; i < outputs_.size(); ++i) observer->on_value(outputs_[i].id, outputs[i]);
   return {};

@@ -11,11 +11,12 @@
 
 namespace vitrail::tensorrt {
 
-// One stream: for each batch size that has been seen an execution context and its CUDA graph, all in one block of
-// device memory.
+// One stream: for each batch size that has been seen an execution context and its CUDA graph, all in one
+// block of device memory.
 class PlanContext : public Context {
  public:
-  static Result<std::unique_ptr<Context>> create(std::shared_ptr<const PlanProgram> program, const ContextOptions& options);
+  static Result<std::unique_ptr<Context>> create(std::shared_ptr<const PlanProgram> program,
+                                                 const ContextOptions& options);
   ~PlanContext() override;
 
   Status run(int64_t batch, std::span<const TensorView> inputs, std::span<const MutableTensorView> outputs,

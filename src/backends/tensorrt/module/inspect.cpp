@@ -16,12 +16,13 @@ using nlohmann::json;
 // "Half", "Row major linear FP16 format" and the like.
 std::string type_in(std::string_view text) {
   constexpr std::pair<std::string_view, DType> kWords[] = {
-      {"BFloat16", DType::kBF16}, {"BF16", DType::kBF16}, {"FP16", DType::kF16},   {"Half", DType::kF16},
-      {"FP8", DType::kF8E4M3},    {"Int8", DType::kI8},   {"INT8", DType::kI8},    {"FP32", DType::kF32},
-      {"Float", DType::kF32},     {"Int32", DType::kI32}, {"Int64", DType::kI64},  {"INT32", DType::kI32},
+      {"BFloat16", DType::kBF16}, {"BF16", DType::kBF16}, {"FP16", DType::kF16},  {"Half", DType::kF16},
+      {"FP8", DType::kF8E4M3},    {"Int8", DType::kI8},   {"INT8", DType::kI8},   {"FP32", DType::kF32},
+      {"Float", DType::kF32},     {"Int32", DType::kI32}, {"Int64", DType::kI64}, {"INT32", DType::kI32},
       {"UInt8", DType::kU8},      {"Bool", DType::kBool}};
   for (const auto& [word, dtype] : kWords)
-    if (text.find(word) != std::string_view::npos) return std::string(dtype_name(dtype));
+    if (text.find(word) != std::string_view::npos)
+      return dtype == DType::kF8E4M3 ? "float8_e4m3" : std::string(dtype_name(dtype));
   return "";
 }
 
@@ -32,7 +33,8 @@ std::string readable(const std::string& kernel) {
 }
 
 std::string kernel_of(const std::string& type, const std::string& tactic, const std::string& name) {
-  if (!tactic.empty() && tactic.find("STUB") == std::string::npos && tactic.find_first_not_of("0123456789x") != std::string::npos)
+  if (!tactic.empty() && tactic.find("STUB") == std::string::npos &&
+      tactic.find_first_not_of("0123456789x") != std::string::npos)
     return readable(tactic);
   // The compiler names what it has fused after the operations; other layers are named after the network's.
   return name.starts_with("__myl_") ? readable(name) : type;
@@ -51,18 +53,20 @@ std::string first_type(const json& layer, const char* key) {
 }
 
 bool multiplies(const EngineLayer& layer) {
-  static const std::regex product("mha|gemm|Fc|[Cc]onv|correlation|attention|MatMul|matmul|fmha|xmma|cutlass");
+  static const std::regex product(
+      "mha|gemm|Fc|[Cc]onv|correlation|attention|MatMul|matmul|fmha|xmma|cutlass");
   return std::regex_search(layer.kernel, product);
 }
 
 bool is_product(Op op) {
-  return op == Op::Linear || op == Op::QuantizedLinear || op == Op::MatMul || op == Op::Gemm || op == Op::Conv ||
-         op == Op::PatchEmbed || op == Op::MultiHeadAttention;
+  return op == Op::Linear || op == Op::QuantizedLinear || op == Op::MatMul || op == Op::Gemm ||
+         op == Op::Conv || op == Op::PatchEmbed || op == Op::MultiHeadAttention;
 }
 
-// Nodes (by index) that went into a layer: as it remembers, or by the names in its own, where "{ForeignNode[a...b]}" is
-// everything from a to b.
-std::vector<size_t> origins(const EngineLayer& layer, const Graph& graph, const std::map<std::string, size_t>& by_name) {
+// Nodes (by index) that went into a layer: as it remembers, or by the names in its own, where
+// "{ForeignNode[a...b]}" is everything from a to b.
+std::vector<size_t> origins(const EngineLayer& layer, const Graph& graph,
+                            const std::map<std::string, size_t>& by_name) {
   std::vector<size_t> found;
   const std::string& text = layer.origin.empty() ? layer.name : layer.origin;
   static const std::regex mark("⟦([^⟧]*)⟧");
@@ -74,7 +78,8 @@ std::vector<size_t> origins(const EngineLayer& layer, const Graph& graph, const 
   if (std::smatch ends; std::regex_search(layer.name, ends, foreign)) {
     const auto first = by_name.find(without_part(ends[1])), last = by_name.find(without_part(ends[2]));
     if (last != by_name.end())
-      for (size_t i = first == by_name.end() ? 0 : std::min(first->second, last->second); i <= last->second; ++i)
+      for (size_t i = first == by_name.end() ? 0 : std::min(first->second, last->second); i <= last->second;
+           ++i)
         found.push_back(i);
     return found;
   }
@@ -84,7 +89,8 @@ std::vector<size_t> origins(const EngineLayer& layer, const Graph& graph, const 
     if (at == std::string::npos) continue;
     const size_t end = at + name.size();
     const bool whole = (at == 0 || layer.name[at - 1] == ' ' || layer.name[at - 1] == '(') &&
-                       (end == layer.name.size() || std::string_view(" |)+_").find(layer.name[end]) != std::string_view::npos);
+                       (end == layer.name.size() ||
+                        std::string_view(" |)+_").find(layer.name[end]) != std::string_view::npos);
     if (whole) found.push_back(i);
   }
   return found;
@@ -154,7 +160,8 @@ Inspected make_reports(const Graph& graph, const std::vector<EngineLayer>& layer
     const bool product = multiplies(layer);
     for (size_t i : nodes) {
       Choice& c = choices[i];
-      const bool better = !c.layer || (product && !c.multiplies) || (product == c.multiplies && nodes.size() < c.others);
+      const bool better =
+          !c.layer || (product && !c.multiplies) || (product == c.multiplies && nodes.size() < c.others);
       if (better) c = {&layer, product, nodes.size()};
     }
     // Its time is that of the product in it, else of the last node.
@@ -174,7 +181,8 @@ Inspected make_reports(const Graph& graph, const std::vector<EngineLayer>& layer
     const EngineLayer* layer = choices[i].layer;
     report.kernel = layer ? layer->kernel : layers.empty() ? "not told" : "fused away";
     report.precision = type_name(compute);
-    const bool float_inside = node.op == Op::LayerNormalization || node.op == Op::Softmax || node.op == Op::LogSoftmax;
+    const bool float_inside =
+        node.op == Op::LayerNormalization || node.op == Op::Softmax || node.op == Op::LogSoftmax;
     if (float_inside)
       report.precision = dtype_name(DType::kF32);
     else if (layer && !(is_product(node.op) ? layer->reads : layer->writes).empty())

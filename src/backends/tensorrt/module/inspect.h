@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the engine's layers are and which of Vitrail's layers each came from, read back from TensorRT's inspector.
+// What the engine's layers are and which of Vitrail's layers each came from, read back from TensorRT's
+// inspector.
 #pragma once
 
 #include <string>
@@ -14,25 +15,28 @@ namespace vitrail::tensorrt {
 struct EngineLayer {
   std::string name;
   std::string kernel;  // the tactic where it has a name, else the kind of layer
-  std::string reads, writes;  // types of its first input and output, as Vitrail names them; empty when it is not told
+  std::string reads,
+      writes;  // types of its first input and output, as Vitrail names them; empty when it is not told
   std::string origin;  // the layers of the network that went into it, each as origin_mark() wrote it
 };
 
 std::string origin_mark(const std::string& name);  // what a layer of the network is told to remember
 
-// In the order in which they run, of the first profile: from the inspector's JSON, and from what the builder writes into
-// its log, which says the same where there is no GPU to load the engine on. Empty for a text of no known form.
+// In the order in which they run, of the first profile: from the inspector's JSON, and from what the builder
+// writes into its log, which says the same where there is no GPU to load the engine on. Empty for a text of
+// no known form.
 std::vector<EngineLayer> parse_layers(const std::string& json);
 std::vector<EngineLayer> parse_log(const std::string& text);
 
 struct Inspected {
   std::vector<LayerReport> reports;      // of the graph's nodes, in their order
   std::vector<std::string> layer_names;  // of the engine's layers
-  std::vector<int64_t> layer_reports;    // the report that the engine's layer of the same index counts for; -1: none
+  std::vector<int64_t>
+      layer_reports;  // the report that the engine's layer of the same index counts for; -1: none
 };
 
-// `graph` as it was handed over, computing in `compute` and its norms and softmax in float32. A node in several of the
-// engine's layers takes the one that multiplies, then the one that is most its own.
+// `graph` as it was handed over, computing in `compute` and its norms and softmax in float32. A node in
+// several of the engine's layers takes the one that multiplies, then the one that is most its own.
 Inspected make_reports(const Graph& graph, const std::vector<EngineLayer>& layers, nv::DataType compute);
 
 // The engine's description as JSON; empty where there is none.

@@ -18,12 +18,12 @@ struct Row {
 Emitter emitter_of(Op op) {
   static const Row kRows[] = {
       {emit_unary,
-       {Op::Abs, Op::Ceil, Op::Cos, Op::Erf, Op::Exp, Op::Floor, Op::HardSigmoid, Op::LeakyRelu, Op::Log, Op::Neg,
-        Op::Not, Op::Reciprocal, Op::Relu, Op::Round, Op::Sigmoid, Op::Sin, Op::Softplus, Op::Sqrt, Op::Tanh,
-        Op::HardSwish, Op::Sign}},
+       {Op::Abs,       Op::Ceil, Op::Cos,      Op::Erf,  Op::Exp,        Op::Floor,     Op::HardSigmoid,
+        Op::LeakyRelu, Op::Log,  Op::Neg,      Op::Not,  Op::Reciprocal, Op::Relu,      Op::Round,
+        Op::Sigmoid,   Op::Sin,  Op::Softplus, Op::Sqrt, Op::Tanh,       Op::HardSwish, Op::Sign}},
       {emit_binary,
-       {Op::Add, Op::And, Op::Div, Op::Equal, Op::Greater, Op::Less, Op::Max, Op::Min, Op::Mul, Op::Or, Op::Pow,
-        Op::Sub, Op::GreaterOrEqual, Op::LessOrEqual}},
+       {Op::Add, Op::And, Op::Div, Op::Equal, Op::Greater, Op::Less, Op::Max, Op::Min, Op::Mul, Op::Or,
+        Op::Pow, Op::Sub, Op::GreaterOrEqual, Op::LessOrEqual}},
       {emit_gelu, {Op::Gelu}},
       {emit_clip, {Op::Clip}},
       {emit_cast, {Op::Cast, Op::CastLike}},

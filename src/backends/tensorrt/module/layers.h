@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One function for each family of operators: reads the inputs of Network::node() and sets its outputs. A tensor that
-// comes out as null is a failure that the network reports.
+// One function for each family of operators: reads the inputs of Network::node() and sets its outputs. A
+// tensor that comes out as null is a failure that the network reports.
 #pragma once
 
 #include "backends/tensorrt/module/network.h"

@@ -230,7 +230,8 @@ void emit_layer_norm(Network& n) {
   if (!x || !scale) return;
   nv::ITensor* bias = n.has(2) ? n.in(2, r, wide) : nullptr;
   if (!bias) {
-    const std::vector<float> zeros(static_cast<size_t>(n.input_value(1).constant ? n.input_value(1).constant->count() : 0));
+    const std::vector<float> zeros(
+        static_cast<size_t>(n.input_value(1).constant ? n.input_value(1).constant->count() : 0));
     Shape shape;
     for (int i = 0; i < r; ++i) shape.push_back(scale->getDimensions().d[i]);
     if (zeros.empty()) return void(n.refuse("its scale is not constant"));

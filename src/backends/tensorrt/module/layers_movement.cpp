@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operators that only move elements. Shapes come from Vitrail's inference, so that none is computed on the GPU.
+// Operators that only move elements. Shapes come from Vitrail's inference, so that none is computed on the
+// GPU.
 #include <algorithm>
 #include <numeric>
 
@@ -28,11 +29,7 @@ std::optional<std::vector<int64_t>> numbers(Network& n, size_t i) {
 
 void emit_concat(Network& n) {
   std::vector<nv::ITensor*> parts;
-  for (size_t i = 0; i < n.node().inputs.size(); ++i) {
-    nv::ITensor* part = n.in(i);
-    // A class token that is the same for every picture has one row so far.
-    parts.push_back(part);
-  }
+  for (size_t i = 0; i < n.node().inputs.size(); ++i) parts.push_back(n.in(i));
   n.set(0, n.concat(parts, static_cast<int>(axis_of(n.node(), 0, n.output_shape().size()))));
 }
 
@@ -58,7 +55,8 @@ void emit_slice(Network& n) {
   }
   Shape start(shape.size(), 0), stride(shape.size(), 1);
   for (size_t i = 0; i < axes->size(); ++i) {
-    const auto a = static_cast<size_t>((*axes)[i] < 0 ? (*axes)[i] + static_cast<int64_t>(shape.size()) : (*axes)[i]);
+    const auto a =
+        static_cast<size_t>((*axes)[i] < 0 ? (*axes)[i] + static_cast<int64_t>(shape.size()) : (*axes)[i]);
     if (a >= shape.size()) return;
     stride[a] = steps ? (*steps)[i] : 1;
     int64_t at = (*starts)[i];

@@ -11,7 +11,8 @@ namespace {
 
 using Binary = nv::ElementWiseOperation;
 
-std::vector<int64_t> integers_or(const Node& node, std::string_view attribute, std::vector<int64_t> fallback) {
+std::vector<int64_t> integers_or(const Node& node, std::string_view attribute,
+                                 std::vector<int64_t> fallback) {
   std::vector<int64_t> v = node.integers(attribute);
   return v.empty() ? fallback : v;
 }
@@ -77,7 +78,8 @@ void emit_matmul(Network& n) {
 }
 
 void emit_gemm(Network& n) {
-  nv::ITensor* y = n.matmul(n.in(0), n.in(1), n.node().integer("transA", 0) != 0, n.node().integer("transB", 0) != 0);
+  nv::ITensor* y =
+      n.matmul(n.in(0), n.in(1), n.node().integer("transA", 0) != 0, n.node().integer("transB", 0) != 0);
   const float alpha = n.node().real("alpha", 1), beta = n.node().real("beta", 1);
   if (alpha != 1) y = n.binary(y, n.scalar(alpha, y), Binary::kPROD);
   if (n.has(2)) {
@@ -97,8 +99,8 @@ void emit_conv(Network& n) {
   const size_t spatial = shape.size() - 2;
   if (!x || spatial < 2) return void(n.refuse("TensorRT has convolutions of two and three axes"));
   const Shape kernel(shape.begin() + 2, shape.end());
-  nv::IConvolutionLayer* layer = n.raw().addConvolutionNd(*x, static_cast<Extent>(shape[0]), dims(kernel), n.weights(w),
-                                                          n.weights(b));
+  nv::IConvolutionLayer* layer =
+      n.raw().addConvolutionNd(*x, static_cast<Extent>(shape[0]), dims(kernel), n.weights(w), n.weights(b));
   if (!layer || !set_padding(n, *layer)) return;
   n.name_layer_weights();
   layer->setStrideNd(dims(integers_or(n.node(), "strides", std::vector<int64_t>(spatial, 1))));
@@ -129,8 +131,8 @@ void emit_patch_embed(Network& n) {
   const Shape& shape = n.graph().constant(w).shape();
   nv::ITensor* x = n.in(0);
   nv::IConvolutionLayer* conv =
-      x ? n.raw().addConvolutionNd(*x, static_cast<Extent>(shape[0]), dims({shape[2], shape[3]}), n.weights(w),
-                                   n.weights(b))
+      x ? n.raw().addConvolutionNd(*x, static_cast<Extent>(shape[0]), dims({shape[2], shape[3]}),
+                                   n.weights(w), n.weights(b))
         : nullptr;
   if (!conv) return;
   n.name_layer_weights();

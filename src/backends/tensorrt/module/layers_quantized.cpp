@@ -15,8 +15,8 @@ struct Scale {
   int axis = -1;
 };
 
-// TensorRT's int8 lies around zero. A range that does not, [-zero·scale, (255 - zero)·scale] of uint8 say, goes into the
-// symmetric one that holds it: steps of up to twice the size, and nothing cut off.
+// TensorRT's int8 lies around zero. A range that does not, [-zero·scale, (255 - zero)·scale] of uint8 say,
+// goes into the symmetric one that holds it: steps of up to twice the size, and nothing cut off.
 float symmetric(float scale, int64_t zero, DType dtype) {
   const int64_t low = dtype == DType::kU8 ? zero : zero + 128, high = 255 - low;
   if (dtype == DType::kI8 && zero == 0) return scale;
@@ -25,7 +25,8 @@ float symmetric(float scale, int64_t zero, DType dtype) {
 
 Scale scale_of(Network& n, size_t rank, DType dtype) {
   const ValueId id = n.node().input(1), zero_id = n.node().input(2);
-  if (!n.graph().is_constant(id) || n.graph().constant(id).dtype() != DType::kF32 || (n.has(2) && !n.graph().is_constant(zero_id))) {
+  if (!n.graph().is_constant(id) || n.graph().constant(id).dtype() != DType::kF32 ||
+      (n.has(2) && !n.graph().is_constant(zero_id))) {
     n.refuse("its scale is not a constant of float32");
     return {};
   }
@@ -38,7 +39,9 @@ Scale scale_of(Network& n, size_t rank, DType dtype) {
   for (size_t i = 0; i < scales.size(); ++i) {
     const Tensor* zeros = n.has(2) ? &n.graph().constant(zero_id) : nullptr;
     const size_t at = zeros && zeros->count() > 1 ? i : 0;
-    const int64_t zero = !zeros ? 0 : dtype == DType::kU8 ? int64_t{zeros->as<uint8_t>()[at]} : int64_t{zeros->as<int8_t>()[at]};
+    const int64_t zero = !zeros                ? 0
+                         : dtype == DType::kU8 ? int64_t{zeros->as<uint8_t>()[at]}
+                                               : int64_t{zeros->as<int8_t>()[at]};
     scales[i] = symmetric(scales[i], zero, dtype);
   }
   if (t.count() == 1) return {n.floats({}, scales, nv::DataType::kFLOAT), -1};
@@ -56,7 +59,8 @@ Scale scale_of(Network& n, size_t rank, DType dtype) {
 void emit_quantize(Network& n) {
   const Scale scale = scale_of(n, n.input_shape(0).size(), n.graph().value(n.node().outputs[0]).dtype);
   nv::ITensor* x = n.in(0);
-  if (x && scale.tensor) n.set(0, n.out(add_quantize(n.raw(), *x, *scale.tensor, scale.axis, nv::DataType::kINT8)));
+  if (x && scale.tensor)
+    n.set(0, n.out(add_quantize(n.raw(), *x, *scale.tensor, scale.axis, nv::DataType::kINT8)));
 }
 
 void emit_dequantize(Network& n) {
@@ -65,7 +69,8 @@ void emit_dequantize(Network& n) {
   const bool constant = n.graph().is_constant(n.node().input(0));
   if (constant && (dtype != DType::kI8 || n.has(2))) {
     const bool plain = dtype == DType::kI8 && n.graph().is_constant(n.node().input(2)) &&
-                       std::ranges::all_of(n.graph().constant(n.node().input(2)).as<int8_t>(), [](int8_t z) { return z == 0; });
+                       std::ranges::all_of(n.graph().constant(n.node().input(2)).as<int8_t>(),
+                                           [](int8_t z) { return z == 0; });
     if (!plain) return void(n.refuse("its weights are not int8 around zero"));
   }
   nv::ITensor* x = n.in(0);
@@ -77,7 +82,8 @@ void emit_dequantize(Network& n) {
 void emit_quantized_linear(Network& n) {
   const Node& node = n.node();
   const int rank = static_cast<int>(n.input_shape(0).size());
-  const float x_scale = symmetric(node.real("x_scale", 1), node.integer("x_zero_point", 0), n.input_value(0).dtype);
+  const float x_scale =
+      symmetric(node.real("x_scale", 1), node.integer("x_zero_point", 0), n.input_value(0).dtype);
   nv::ITensor* x = n.in(0);
   nv::ITensor* w = n.in(1, rank);
   nv::ITensor* one = n.floats({}, std::span(&x_scale, 1), nv::DataType::kFLOAT);

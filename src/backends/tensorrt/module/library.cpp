@@ -47,8 +47,9 @@ std::vector<std::string> candidates() {
 template <class T>
 Result<std::unique_ptr<T>> owned(void* object, const char* what) {
   if (!object)
-    return internal_error("TensorRT cannot create {}; its log says why, and a missing or old GPU driver is the usual cause",
-                          what);
+    return internal_error(
+        "TensorRT cannot create {}; its log says why, and a missing or old GPU driver is the usual cause",
+        what);
   return std::unique_ptr<T>(static_cast<T*>(object));
 }
 
@@ -69,18 +70,22 @@ Result<Library> Library::open() {
   }
   if (!handle)
     return unavailable(
-        "TensorRT's library cannot be opened ({}); install it, or name the folder that it lies in by {}; this module was "
+        "TensorRT's library cannot be opened ({}); install it, or name the folder that it lies in by {}; "
+        "this module was "
         "built for {}",
         reason, kFolderVariable, header_version());
   int32_t (*version)() noexcept = nullptr;
   for (const auto& [name, found] :
-       {std::pair{"createInferBuilder_INTERNAL", find(handle, "createInferBuilder_INTERNAL", library.create_builder_)},
+       {std::pair{"createInferBuilder_INTERNAL",
+                  find(handle, "createInferBuilder_INTERNAL", library.create_builder_)},
         {"createInferRuntime_INTERNAL", find(handle, "createInferRuntime_INTERNAL", library.create_runtime_)},
-        {"createInferRefitter_INTERNAL", find(handle, "createInferRefitter_INTERNAL", library.create_refitter_)},
+        {"createInferRefitter_INTERNAL",
+         find(handle, "createInferRefitter_INTERNAL", library.create_refitter_)},
         {"getInferLibVersion", find(handle, "getInferLibVersion", version)}})
     if (!found)
-      return unavailable("{} has no function {}: it is no TensorRT library, or a stub of one; install TensorRT {}",
-                         library.path_, name, header_version());
+      return unavailable(
+          "{} has no function {}: it is no TensorRT library, or a stub of one; install TensorRT {}",
+          library.path_, name, header_version());
   library.version_ = version();
   int32_t (*part)() noexcept = nullptr;
   library.rtx_ = library.path_.find("tensorrt_rtx") != std::string::npos;
@@ -94,8 +99,8 @@ Result<Library> Library::open() {
     if (find(handle, names[i], part)) library.parts_[i] = part();
   // The interfaces of one major version only grow; RTX counts its own versions.
   if (!library.rtx_ && library.parts_[0] != NV_TENSORRT_MAJOR)
-    return unavailable("{} is {}, but this module was built for {}: build Vitrail against its headers", library.path_,
-                       library.name(), header_version());
+    return unavailable("{} is {}, but this module was built for {}: build Vitrail against its headers",
+                       library.path_, library.name(), header_version());
   return library;
 }
 
@@ -120,7 +125,8 @@ Result<std::unique_ptr<nv::IBuilder>> Library::make_builder(nv::ILogger& logger)
 Result<std::unique_ptr<nv::IRuntime>> Library::make_runtime(nv::ILogger& logger) const {
   return owned<nv::IRuntime>(create_runtime_(&logger, version_), "a runtime");
 }
-Result<std::unique_ptr<nv::IRefitter>> Library::make_refitter(nv::ICudaEngine& engine, nv::ILogger& logger) const {
+Result<std::unique_ptr<nv::IRefitter>> Library::make_refitter(nv::ICudaEngine& engine,
+                                                              nv::ILogger& logger) const {
   return owned<nv::IRefitter>(create_refitter_(&engine, &logger, version_), "a refitter");
 }
 

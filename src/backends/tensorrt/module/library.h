@@ -12,8 +12,8 @@ namespace vitrail::tensorrt {
 
 class Library {
  public:
-  // Opened once and kept. kUnavailable when it is not found, lacks an entry point or is of another major version than
-  // the headers that this module was compiled with; tried again then.
+  // Opened once and kept. kUnavailable when it is not found, lacks an entry point or is of another major
+  // version than the headers that this module was compiled with; tried again then.
   static Result<const Library*> get();
 
   // kInternal with the logger's last error. The logger must outlive the object.

@@ -19,27 +19,45 @@ struct Cause {
 };
 // The first that matches; texts of TensorRT 8.5 to 11.
 constexpr Cause kCauses[] = {
-    {"o magic tag", Code::kBadInput, "the file is no TensorRT plan; give one that `vitrail build --save-engine` or trtexec wrote"},
-    {"magic tag", Code::kBadInput, "the file is no TensorRT plan; give one that `vitrail build --save-engine` or trtexec wrote"},
-    {"ersion tag", Code::kBadInput, "the plan was made by another version of TensorRT; build it again with this one, or with --version-compatible"},
-    {"serialized with", Code::kBadInput, "the plan was made by another version of TensorRT; build it again with this one, or with --version-compatible"},
-    {"platform specific tag", Code::kBadInput, "the plan was made by another version or for another platform; build it again here"},
-    {"compute capability", Code::kUnavailable, "the plan was made for another GPU; build it again here, or with --hardware-compatible"},
-    {"nvinfer_lean", Code::kUnavailable, "--version-compatible needs the lean runtime, libnvinfer_lean, which is not installed beside this TensorRT (TensorRT-RTX has none)"},
-    {"CHECK(status == CUDA_SUCCESS)", Code::kUnavailable, "this needs a GPU and its driver, which are not here (TensorRT-RTX builds refittable and stripped plans on a GPU alone)"},
-    {"CUDA initialization failure", Code::kUnavailable, "no usable NVIDIA driver is here; run on a machine with a GPU"},
+    {"o magic tag", Code::kBadInput,
+     "the file is no TensorRT plan; give one that `vitrail build --save-engine` or trtexec wrote"},
+    {"magic tag", Code::kBadInput,
+     "the file is no TensorRT plan; give one that `vitrail build --save-engine` or trtexec wrote"},
+    {"ersion tag", Code::kBadInput,
+     "the plan was made by another version of TensorRT; build it again with this one, or with "
+     "--version-compatible"},
+    {"serialized with", Code::kBadInput,
+     "the plan was made by another version of TensorRT; build it again with this one, or with "
+     "--version-compatible"},
+    {"platform specific tag", Code::kBadInput,
+     "the plan was made by another version or for another platform; build it again here"},
+    {"compute capability", Code::kUnavailable,
+     "the plan was made for another GPU; build it again here, or with --hardware-compatible"},
+    {"nvinfer_lean", Code::kUnavailable,
+     "--version-compatible needs the lean runtime, libnvinfer_lean, which is not installed beside this "
+     "TensorRT (TensorRT-RTX has none)"},
+    {"CHECK(status == CUDA_SUCCESS)", Code::kUnavailable,
+     "this needs a GPU and its driver, which are not here (TensorRT-RTX builds refittable and stripped plans "
+     "on a GPU alone)"},
+    {"CUDA initialization failure", Code::kUnavailable,
+     "no usable NVIDIA driver is here; run on a machine with a GPU"},
     {"o CUDA-capable device", Code::kUnavailable, "there is no NVIDIA GPU here; run on a machine with one"},
-    {"insufficient driver", Code::kUnavailable, "the NVIDIA driver is older than this TensorRT needs; update it"},
+    {"insufficient driver", Code::kUnavailable,
+     "the NVIDIA driver is older than this TensorRT needs; update it"},
     {"nsufficient workspace", Code::kResource, "give a larger --workspace"},
-    {"nsufficient memory", Code::kResource, "give a larger --workspace or a smaller --profile, or end what else runs on the GPU"},
+    {"nsufficient memory", Code::kResource,
+     "give a larger --workspace or a smaller --profile, or end what else runs on the GPU"},
     {"ut of memory", Code::kResource, "end what else runs on the GPU, or give a smaller --profile"},
     {"ould not find any implementation", Code::kUnavailable,
-     "no kernel of this TensorRT computes it within the workspace: give a larger --workspace, another --precision, or a "
+     "no kernel of this TensorRT computes it within the workspace: give a larger --workspace, another "
+     "--precision, or a "
      "profile with a smaller range of batch sizes"},
     {"iming cache", Code::kBadInput, "delete the file given by --timing-cache; a new one is written"},
 };
 
-bool is_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '/' || c == '.' || c == '-'; }
+bool is_word(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '/' || c == '.' || c == '-';
+}
 
 bool stands_alone(std::string_view text, size_t at, size_t length) {
   // Vitrail's parts of a layer ("name|cast") belong to it; "..." stands between the ends of a ForeignNode.
@@ -71,7 +89,8 @@ std::string Logger::first_error() const {
 
 bool Logger::has(std::string_view text) const {
   const std::lock_guard lock(mutex_);
-  return std::ranges::any_of(errors_, [&](const std::string& e) { return e.find(text) != std::string::npos; });
+  return std::ranges::any_of(errors_,
+                             [&](const std::string& e) { return e.find(text) != std::string::npos; });
 }
 
 std::string Logger::layers() const {

@@ -16,7 +16,7 @@ class Logger : public nv::ILogger {
  public:
   void log(Severity severity, const char* message) noexcept override;
 
-  std::string first_error() const;  // the one that the others follow from; empty without one
+  std::string first_error() const;        // the one that the others follow from; empty without one
   bool has(std::string_view text) const;  // in any error
   std::string layers() const;             // the builder's list of the engine's layers; empty without one
   void clear();
@@ -27,11 +27,12 @@ class Logger : public nv::ILogger {
   std::string layers_;
 };
 
-// What a failed build or load means: the message of the log with the name of Vitrail's layer, the likely cause and the
-// way out. `nodes`: of the graph that was handed over; may be empty.
+// What a failed build or load means: the message of the log with the name of Vitrail's layer, the likely
+// cause and the way out. `nodes`: of the graph that was handed over; may be empty.
 Status explain_failure(const Logger& logger, std::span<const Node> nodes, const std::string& what);
 
-// The first node whose name stands in the text as a whole word; null for none. "{ForeignNode[a...b]}" names its ends.
+// The first node whose name stands in the text as a whole word; null for none. "{ForeignNode[a...b]}" names
+// its ends.
 const Node* find_layer(std::string_view text, std::span<const Node> nodes);
 
 }  // namespace vitrail::tensorrt

@@ -35,8 +35,8 @@ Status Network::add_inputs() {
     const Value& v = graph_.value(id);
     std::optional<nv::DataType> type = type_of(v.dtype);
     if (!type || !v.shape)
-      return unavailable("input '{}' is {}, which TensorRT {} does not take; build with --backend reference", v.name,
-                         dtype_name(v.dtype), header_version());
+      return unavailable("input '{}' is {}, which TensorRT {} does not take; build with --backend reference",
+                         v.name, dtype_name(v.dtype), header_version());
     nv::Dims d{};
     d.nbDims = static_cast<int32_t>(v.shape->size());
     for (size_t i = 0; i < v.shape->size(); ++i)
@@ -55,8 +55,8 @@ Status Network::add_node(const Node& node) {
   refusal_.clear();
   const Emitter emit = emitter_of(node.op);
   const auto refused = [&](std::string_view why) {
-    return unavailable("layer '{}' ({}): {}; build with --backend cuda, or cut the model before it", node.name,
-                       op_name(node.op), why);
+    return unavailable("layer '{}' ({}): {}; build with --backend cuda, or cut the model before it",
+                       node.name, op_name(node.op), why);
   };
   if (!emit) return refused("the tensorrt backend has no form for this operator");
   for (ValueId id : node.outputs)
@@ -82,8 +82,8 @@ Status Network::mark_outputs() {
     nv::ITensor* tensor = value(id);
     const std::optional<nv::DataType> type = type_of(v.dtype);
     if (!tensor || !type)
-      return unavailable("output '{}' is {}, which TensorRT {} cannot make; build with --backend cuda", v.name,
-                         dtype_name(v.dtype), header_version());
+      return unavailable("output '{}' is {}, which TensorRT {} cannot make; build with --backend cuda",
+                         v.name, dtype_name(v.dtype), header_version());
     // What is an input or a constant, or goes out twice, needs a tensor of its own.
     if (tensor->isNetworkInput() || tensor->isNetworkOutput() || graph_.is_constant(id))
       tensor = out(net_.addIdentity(*tensor));

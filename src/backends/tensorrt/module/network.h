@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Vitrail's fused graph as a TensorRT network: one method of the network for what several operators need, one function
-// for each family of operators (layers.h).
+// Vitrail's fused graph as a TensorRT network: one method of the network for what several operators need, one
+// function for each family of operators (layers.h).
 #pragma once
 
 #include <fmt/format.h>
@@ -18,8 +18,8 @@
 
 namespace vitrail::tensorrt {
 
-// Weights under the name that a refit gives them, in the type that the network wants. The content lives as long as the
-// network.
+// Weights under the name that a refit gives them, in the type that the network wants. The content lives as
+// long as the network.
 struct NamedWeights {
   std::string name;
   Shape shape;
@@ -29,11 +29,17 @@ struct NamedWeights {
 class Network {
  public:
   // `absmax`: the largest |value| of each value by name, for fp8.
-  Network(nv::INetworkDefinition& network, const Graph& graph, const Precision& precision, const Logger& logger,
-          const std::map<std::string, float>& absmax)
-      : net_(network), graph_(graph), precision_(precision), logger_(logger), absmax_(absmax), tensors_(graph.values.size()) {}
+  Network(nv::INetworkDefinition& network, const Graph& graph, const Precision& precision,
+          const Logger& logger, const std::map<std::string, float>& absmax)
+      : net_(network),
+        graph_(graph),
+        precision_(precision),
+        logger_(logger),
+        absmax_(absmax),
+        tensors_(graph.values.size()) {}
 
-  // All of the graph: inputs, layers, outputs. kUnavailable names a layer that cannot be said to TensorRT and why.
+  // All of the graph: inputs, layers, outputs. kUnavailable names a layer that cannot be said to TensorRT and
+  // why.
   Status build();
 
   // -- for the emitters of layers.h. Tensors are null after a failure, and every method passes null on.
@@ -48,13 +54,13 @@ class Network {
   const SymShape& output_shape(size_t i = 0) const { return *graph_.value(node().outputs[i]).shape; }
   bool has(size_t i) const { return node().input(i) != kNoValue; }
 
-  // Input i of the layer, of at least `rank` axes (ones in front). Floating values come in the type of the computation
-  // unless another is asked for.
+  // Input i of the layer, of at least `rank` axes (ones in front). Floating values come in the type of the
+  // computation unless another is asked for.
   nv::ITensor* in(size_t i, int rank = -1, std::optional<nv::DataType> type = {});
   nv::ITensor* value(ValueId id, int rank = -1, std::optional<nv::DataType> type = {});
   void set(size_t output, nv::ITensor* tensor);
-  // Weights of a layer that takes no tensor for them (convolutions), in the type of the computation; to be named for
-  // refits once the layer is there.
+  // Weights of a layer that takes no tensor for them (convolutions), in the type of the computation; to be
+  // named for refits once the layer is there.
   nv::Weights weights(ValueId id);
   void name_layer_weights();
 
@@ -78,7 +84,8 @@ class Network {
   nv::ITensor* softmax(nv::ITensor* x, int axis);  // in float32
   nv::ITensor* concat(std::span<nv::ITensor* const> parts, int axis);
 
-  // Through E4M3 and back, so that a product in between runs in it; x itself where the range of `id` is not known.
+  // Through E4M3 and back, so that a product in between runs in it; x itself where the range of `id` is not
+  // known.
   nv::ITensor* through_fp8(nv::ITensor* x, ValueId id);
 
   // Names a new layer after the node and returns its output; null when there is no layer.
@@ -121,6 +128,7 @@ class Network {
 };
 
 nv::Dims dims(const Shape& shape);
-std::vector<std::byte> convert(const Tensor& tensor, nv::DataType type);  // floats to floats, integers to integers
+std::vector<std::byte> convert(const Tensor& tensor,
+                               nv::DataType type);  // floats to floats, integers to integers
 
 }  // namespace vitrail::tensorrt

@@ -79,7 +79,7 @@ nv::ITensor* Network::ranked(nv::ITensor* x, int rank) {
   if (!x) return nullptr;
   const nv::Dims d = x->getDimensions();
   if (d.nbDims >= rank) return x;
-  // With placeholders "0: as the input" at most one extent is left to find.
+  // The one extent that is not known is found by TensorRT.
   SymShape shape(static_cast<size_t>(rank - d.nbDims), Dim::of(1));
   int open = 0;
   for (int i = 0; i < d.nbDims; ++i) open += d.d[i] < 0;
@@ -151,7 +151,8 @@ nv::ITensor* Network::transpose(nv::ITensor* x, std::span<const int64_t> order) 
   nv::IShuffleLayer* layer = x ? net_.addShuffle(*x) : nullptr;
   if (!layer) return nullptr;
   nv::Permutation permutation{};
-  for (size_t i = 0; i < order.size() && i < nv::Dims::MAX_DIMS; ++i) permutation.order[i] = static_cast<int32_t>(order[i]);
+  for (size_t i = 0; i < order.size() && i < nv::Dims::MAX_DIMS; ++i)
+    permutation.order[i] = static_cast<int32_t>(order[i]);
   layer->setFirstTranspose(permutation);
   return out(layer);
 }
@@ -184,7 +185,8 @@ nv::ITensor* Network::through_fp8(nv::ITensor* x, ValueId id) {
   float largest = 0;
   if (graph_.is_constant(id)) {
     const Tensor& t = graph_.constant(id);
-    for (size_t i = 0; i < static_cast<size_t>(t.count()); ++i) largest = std::max(largest, static_cast<float>(std::fabs(element(t, i))));
+    for (size_t i = 0; i < static_cast<size_t>(t.count()); ++i)
+      largest = std::max(largest, static_cast<float>(std::fabs(element(t, i))));
   } else if (const auto it = absmax_.find(graph_.value(id).name); it != absmax_.end()) {
     largest = it->second;
   }

@@ -26,10 +26,12 @@ ReadBack read_back(const Library& library, const BuiltPlan& built, size_t profil
   Logger logger;
   const auto runtime = library.make_runtime(logger);
   if (!runtime.ok()) return back;
-  const std::unique_ptr<nv::ICudaEngine> engine((*runtime)->deserializeCudaEngine(built.bytes.data(), built.bytes.size()));
+  const std::unique_ptr<nv::ICudaEngine> engine(
+      (*runtime)->deserializeCudaEngine(built.bytes.data(), built.bytes.size()));
   if (!engine) return back;
   back.json = describe(*engine);
-  for (size_t p = 0; p < profiles; ++p) back.context_bytes.push_back(context_bytes(*engine, static_cast<int>(p)));
+  for (size_t p = 0; p < profiles; ++p)
+    back.context_bytes.push_back(context_bytes(*engine, static_cast<int>(p)));
   return back;
 }
 
@@ -49,9 +51,12 @@ Result<std::vector<LayerReport>> PlanBackend::compile(Graph& graph, const Compil
   PlanOptions plan = options.plan ? *options.plan : PlanOptions();
   if (plan.profiles.empty()) plan.profiles.push_back({1, options.max_batch, options.max_batch});
   if (options.precision == "int8" && plan.load_plan.empty() &&
-      std::ranges::none_of(graph.nodes, [](const Node& n) { return n.op == Op::QuantizedLinear || n.op == Op::DequantizeLinear; }))
+      std::ranges::none_of(graph.nodes, [](const Node& n) {
+        return n.op == Op::QuantizedLinear || n.op == Op::DequantizeLinear;
+      }))
     return usage_error(
-        "--precision int8: the model has no Q/DQ pairs around its products; make some with `vitrail quantize`, or give a model that "
+        "--precision int8: the model has no Q/DQ pairs around its products; make some with `vitrail "
+        "quantize`, or give a model that "
         "ONNX Runtime's quantize_static or NVIDIA's ModelOpt wrote");
   BuiltPlan built;
   if (plan.load_plan.empty()) {

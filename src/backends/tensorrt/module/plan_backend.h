@@ -16,12 +16,12 @@ class PlanBackend : public Backend {
 };
 
 // Keys of the graph's metadata and the Plan node's attributes.
-inline constexpr const char* kLibraryKey = "tensorrt.library";      // "TensorRT 8.5.3"
-inline constexpr const char* kDeviceKey = "tensorrt.device";        // of the build; absent where there was none
-inline constexpr const char* kContextBytes = "context_bytes";       // by profile
-inline constexpr const char* kProfiles = "profiles";                // min, opt, max of each; empty: no dynamic input
-inline constexpr const char* kLayerNames = "layer_names";           // of the engine
-inline constexpr const char* kLayerReports = "layer_reports";       // which report each of them counts for
-inline constexpr const char* kWeightNames = "weight_names";         // of the weights behind the graph's inputs
+inline constexpr const char* kLibraryKey = "tensorrt.library";  // "TensorRT 8.5.3"
+inline constexpr const char* kDeviceKey = "tensorrt.device";    // of the build; absent where there was none
+inline constexpr const char* kContextBytes = "context_bytes";   // by profile
+inline constexpr const char* kProfiles = "profiles";       // min, opt, max of each; empty: no dynamic input
+inline constexpr const char* kLayerNames = "layer_names";  // of the engine
+inline constexpr const char* kLayerReports = "layer_reports";  // which report each of them counts for
+inline constexpr const char* kWeightNames = "weight_names";    // of the weights behind the graph's inputs
 
 }  // namespace vitrail::tensorrt

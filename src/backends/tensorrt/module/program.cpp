@@ -21,7 +21,8 @@ PlanProgram::~PlanProgram() {
   runtime_.reset();
 }
 
-Result<std::shared_ptr<const Program>> PlanProgram::create(std::shared_ptr<const Graph> graph, bool plan_only) {
+Result<std::shared_ptr<const Program>> PlanProgram::create(std::shared_ptr<const Graph> graph,
+                                                           bool plan_only) {
   auto program = std::shared_ptr<PlanProgram>(new PlanProgram(std::move(graph)));
   VTL_TRY(program->read_plan());
   if (!plan_only) VTL_TRY(program->open());
@@ -31,13 +32,15 @@ Result<std::shared_ptr<const Program>> PlanProgram::create(std::shared_ptr<const
 // Nothing of the file is trusted: its hashes say that it is whole, not that we wrote it.
 Status PlanProgram::read_plan() {
   const Graph& g = *graph_;
-  const bool is_plan = g.nodes.size() == 1 && g.nodes[0].op == Op::Plan && g.is_constant(g.nodes[0].input(0)) &&
-                       g.constant(g.nodes[0].input(0)).dtype() == DType::kU8 && g.nodes[0].outputs == g.outputs;
+  const bool is_plan =
+      g.nodes.size() == 1 && g.nodes[0].op == Op::Plan && g.is_constant(g.nodes[0].input(0)) &&
+      g.constant(g.nodes[0].input(0)).dtype() == DType::kU8 && g.nodes[0].outputs == g.outputs;
   if (!is_plan) return bad_input("the engine holds no TensorRT plan; build it again with --backend tensorrt");
   profiles_ = node().integers(kProfiles);
   context_bytes_ = node().integers(kContextBytes);
-  const bool fits = profiles_.size() % 3 == 0 &&
-                    (context_bytes_.empty() || context_bytes_.size() == std::max<size_t>(profiles_.size() / 3, 1));
+  const bool fits =
+      profiles_.size() % 3 == 0 &&
+      (context_bytes_.empty() || context_bytes_.size() == std::max<size_t>(profiles_.size() / 3, 1));
   if (!fits || std::ranges::any_of(context_bytes_, [](int64_t b) { return b < 0; }))
     return bad_input("the engine's TensorRT profiles are damaged; build it again");
   return {};
@@ -62,16 +65,17 @@ Status PlanProgram::open() {
 }
 
 Status PlanProgram::check_interface(const nv::ICudaEngine& engine) const {
-  for (const auto& [ids, mode] : {std::pair{&graph_->inputs, nv::TensorIOMode::kINPUT},
-                                  {&graph_->outputs, nv::TensorIOMode::kOUTPUT}})
+  for (const auto& [ids, mode] :
+       {std::pair{&graph_->inputs, nv::TensorIOMode::kINPUT}, {&graph_->outputs, nv::TensorIOMode::kOUTPUT}})
     for (ValueId id : *ids) {
       const Value& v = graph_->value(id);
       if (engine.getTensorIOMode(v.name.c_str()) != mode)
-        return bad_input("the plan has no {} '{}': it is of another model", mode == nv::TensorIOMode::kINPUT ? "input" : "output",
-                         v.name);
+        return bad_input("the plan has no {} '{}': it is of another model",
+                         mode == nv::TensorIOMode::kINPUT ? "input" : "output", v.name);
       const nv::DataType type = engine.getTensorDataType(v.name.c_str());
       if (type_of(v.dtype) != type)
-        return bad_input("'{}' is {} in the plan, {} in the engine file", v.name, type_name(type), dtype_name(v.dtype));
+        return bad_input("'{}' is {} in the plan, {} in the engine file", v.name, type_name(type),
+                         dtype_name(v.dtype));
     }
   for (size_t p = 0; p < profiles_.size() / 3; ++p)
     for (ValueId id : graph_->inputs) {
@@ -87,8 +91,10 @@ Status PlanProgram::check_interface(const nv::ICudaEngine& engine) const {
       };
       if (!holds(nv::OptProfileSelector::kMIN, profiles_[3 * p], true) ||
           !holds(nv::OptProfileSelector::kMAX, profiles_[3 * p + 2], false))
-        return bad_input("the plan's profile {} does not hold batch {} to {} of '{}'; give --profile as the plan was built", p,
-                         profiles_[3 * p], profiles_[3 * p + 2], v.name);
+        return bad_input(
+            "the plan's profile {} does not hold batch {} to {} of '{}'; give --profile as the plan was "
+            "built",
+            p, profiles_[3 * p], profiles_[3 * p + 2], v.name);
     }
   if (engine.getNbIOTensors() != static_cast<int32_t>(graph_->inputs.size() + graph_->outputs.size()))
     return bad_input("the plan has {} inputs and outputs, the engine file {}", engine.getNbIOTensors(),
@@ -102,7 +108,8 @@ Status PlanProgram::put_weights(nv::ICudaEngine& engine) const {
   if (names == node().attributes.end()) return {};
   const auto* list = std::get_if<std::vector<std::string>>(&names->second);
   const size_t first = 1 + graph_->inputs.size();
-  if (!list || node().inputs.size() != first + list->size()) return bad_input("the engine's weights are damaged; build it again");
+  if (!list || node().inputs.size() != first + list->size())
+    return bad_input("the engine's weights are damaged; build it again");
   VTL_ASSIGN(const auto refitter, library_->make_refitter(engine, logger_));
   for (size_t i = 0; i < list->size(); ++i) {
     const ValueId id = node().input(first + i);
@@ -124,11 +131,12 @@ Result<std::shared_ptr<LoadedEngine>> PlanProgram::deserialize() const {
   if (!loaded->engine) {
     const auto built = graph_->metadata.find(kLibraryKey);
     const auto on = graph_->metadata.find(kDeviceKey);
-    return explain_failure(logger_, {},
-                           fmt::format("a plan of {}{}, read by {} on {} (sm_{})",
-                                       built == graph_->metadata.end() ? "an unknown TensorRT" : built->second,
-                                       on == graph_->metadata.end() ? "" : " for " + on->second, library_->name(),
-                                       device_.name, device_.cc));
+    return explain_failure(
+        logger_, {},
+        fmt::format("a plan of {}{}, read by {} on {} (sm_{})",
+                    built == graph_->metadata.end() ? "an unknown TensorRT" : built->second,
+                    on == graph_->metadata.end() ? "" : " for " + on->second, library_->name(), device_.name,
+                    device_.cc));
   }
   VTL_TRY(check_interface(*loaded->engine));
   VTL_TRY(put_weights(*loaded->engine));
@@ -156,7 +164,8 @@ int PlanProgram::profile_of(int64_t batch) const {
 }
 
 int64_t PlanProgram::context_bytes(int profile) const {
-  return static_cast<size_t>(profile) < context_bytes_.size() ? context_bytes_[static_cast<size_t>(profile)] : 0;
+  return static_cast<size_t>(profile) < context_bytes_.size() ? context_bytes_[static_cast<size_t>(profile)]
+                                                              : 0;
 }
 
 int64_t PlanProgram::io_bytes(int64_t batch) const {
@@ -173,7 +182,8 @@ Result<MemoryPlan> PlanProgram::plan(int64_t batch, int) const {
   MemoryPlan plan;
   // A session at this batch may be sent smaller ones, in other profiles.
   for (size_t p = 0; p < context_bytes_.size(); ++p)
-    if (profiles_.empty() || profiles_[3 * p] <= batch) plan.arena_bytes = std::max(plan.arena_bytes, context_bytes_[p]);
+    if (profiles_.empty() || profiles_[3 * p] <= batch)
+      plan.arena_bytes = std::max(plan.arena_bytes, context_bytes_[p]);
   plan.unshared_bytes = plan.lower_bound_bytes = plan.arena_bytes;
   plan.scratch_bytes = io_bytes(batch);
   return plan;

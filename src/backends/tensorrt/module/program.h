@@ -12,8 +12,8 @@
 
 namespace vitrail::tensorrt {
 
-// One deserialized engine. Contexts of different streams share it where the version lets two contexts use one profile
-// at the same time.
+// One deserialized engine. Contexts of different streams share it where the version lets two contexts use one
+// profile at the same time.
 struct LoadedEngine {
   std::unique_ptr<nv::ICudaEngine> engine;
   bool taken = false;
