@@ -111,8 +111,8 @@ Result<ModelConfiguration> read_config(const std::string& text, const std::strin
   out.file = config.default_model_filename();
   if (out.file.find('/') != std::string::npos || out.file == "..")
     return bad_input("default_model_filename '{}': it must be a name without a path", out.file);
-  for (const auto& [key, value] : config.parameters()) {
-    const std::string& number = value.string_value();
+  for (const auto& entry : config.parameters()) {
+    const std::string &key = entry.key(), &number = entry.value().string_value();
     if (key != "threads") {
       out.ignored.push_back(fmt::format("parameters \"{}\"", key));
       continue;
