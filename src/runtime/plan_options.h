@@ -19,7 +19,6 @@ struct PlanOptions {
   bool hardware_compatible = false;             // runs on later GPUs
   bool strip_weights = false;                   // the plan holds none; they stay in the .vtl
   bool refit = false;                           // the plan's weights can be exchanged
-  bool own_kernels = false;                     // Vitrail's attention and LayerNorm as plugins where they are faster
   std::string load_plan;                        // a bare plan made elsewhere, instead of building one; empty: none
   std::string save_plan;                        // file for the bare plan; empty: none
 };
