@@ -23,4 +23,4 @@ ctest --preset "$preset" -j "$(nproc)"
 # CTest names what was skipped, but not why.
 echo "Reasons for what was skipped, and how many tests gave each:"
 awk '/^Skipped: / { print } /: Skipped$/ { getline; print }' "build/$preset/Testing/Temporary/LastTest.log" | sort | uniq -c
-"$python" -m pytest -q tests/cli
+"$python" -m pytest -q -rs tests/cli
