@@ -12,9 +12,9 @@
 
 #include "bench/layer_timer.h"
 #include "bench/machine.h"
-#include "bench/statistics.h"
 #include "bench/timing.h"
 #include "core/clock.h"
+#include "core/statistics.h"
 #include "engine/engine.h"
 #include "vitrail/status.h"
 

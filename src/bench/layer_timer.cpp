@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "bench/statistics.h"
+#include "core/statistics.h"
 
 namespace vitrail {
 

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <condition_variable>
 #include <mutex>
 #include <random>
@@ -12,6 +11,7 @@
 
 #include "core/cancel.h"
 #include "core/error.h"
+#include "core/statistics.h"
 
 namespace vitrail::client {
 namespace {
@@ -134,25 +134,15 @@ struct Run {
 
 }  // namespace
 
-double LoadResult::mean_us() const {
-  double sum = 0;
-  for (double v : latencies_us) sum += v;
-  return latencies_us.empty() ? 0 : sum / static_cast<double>(latencies_us.size());
-}
+double LoadResult::mean_us() const { return summarize(latencies_us).mean; }
 
-double LoadResult::deviation_us() const {
-  const double mean = mean_us();
-  double sum = 0;
-  for (double v : latencies_us) sum += (v - mean) * (v - mean);
-  return latencies_us.empty() ? 0 : std::sqrt(sum / static_cast<double>(latencies_us.size()));
-}
+double LoadResult::deviation_us() const { return summarize(latencies_us).stddev; }
 
-double percentile(std::vector<double> sorted, double p) {
-  if (sorted.empty()) return 0;
-  const auto n = static_cast<int64_t>(sorted.size());
-  const int64_t at = std::max<int64_t>(n - 1 - static_cast<int64_t>((1 - p / 100) * static_cast<double>(n)), 0);
-  std::nth_element(sorted.begin(), sorted.begin() + at, sorted.end());
-  return sorted[static_cast<size_t>(at)];
+double percentile(std::vector<double> values, double p) {
+  if (values.empty()) return 0;
+  const int64_t at = percentile_index(static_cast<int64_t>(values.size()), p);
+  std::nth_element(values.begin(), values.begin() + at, values.end());
+  return values[static_cast<size_t>(at)];
 }
 
 std::vector<double> due_times(double rate, bool poisson, double seconds, uint64_t seed) {

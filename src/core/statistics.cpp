@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "bench/statistics.h"
+#include "core/statistics.h"
 
 #include <algorithm>
 #include <cmath>
