@@ -7,8 +7,6 @@
 #include <filesystem>
 #include <memory>
 
-#include <spdlog/spdlog.h>
-
 #include "cli/common.h"
 #include "cli/verbs.h"
 #include "core/error.h"
@@ -25,7 +23,8 @@ struct ServeFlags {
   serve::ServerOptions options;
   std::vector<std::string> engines;
   std::string control = "none", max_delay = "0us", timeout, slo, workspace, token_file, tls_certificate, tls_key, isa;
-  std::string max_body = "128MiB";
+  std::string max_body = "128MiB", log_level = "info", log_format = "text";
+  std::vector<std::string> trace_config;
   bool no_batching = false, no_grpc = false, no_metrics = false;
   uint16_t grpc_port = 8001, metrics_port = 8002;
 };
@@ -98,7 +97,12 @@ Result<serve::ServerOptions> options_of(const ServeFlags& flags) {
     if (token.empty()) return bad_input("{}: the token is empty", flags.token_file);
     o.access.token = std::move(token);
   }
-  o.repository.log = [](const std::string& text) { spdlog::info("{}", text); };
+  o.log.level = flags.log_level == "verbose"   ? serve::LogLevel::kVerbose
+                : flags.log_level == "info"    ? serve::LogLevel::kInfo
+                : flags.log_level == "warning" ? serve::LogLevel::kWarning
+                                               : serve::LogLevel::kError;
+  o.log.format = *serve::log_format_of(flags.log_format);
+  for (const std::string& text : flags.trace_config) VTL_TRY(serve::read_trace_config(text, o.traces));
   o.repository.loader = [isa = flags.isa](const std::string& path) { return load(path, isa); };
   return o;
 }
@@ -110,6 +114,7 @@ Status run(const ServeFlags& flags) {
   sigemptyset(&stop);
   sigaddset(&stop, SIGTERM);
   sigaddset(&stop, SIGINT);
+  if (!flags.options.log.file.empty()) sigaddset(&stop, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &stop, nullptr);
   const std::string address = options.http.address;
   VTL_ASSIGN(const auto server, serve::Server::start(std::move(options)));
@@ -123,9 +128,10 @@ Status run(const ServeFlags& flags) {
   print(fmt::format("models\n{}ready\n", models));
   std::fflush(stdout);
   int signal = 0;
-  sigwait(&stop, &signal);
-  spdlog::info("{}: answering what has come, then stopping; again to stop at once",
-               signal == SIGTERM ? "SIGTERM" : "SIGINT");
+  while (sigwait(&stop, &signal) == 0 && signal == SIGHUP)
+    if (const Status status = server->log().reopen(); !status.ok()) server->log().write(serve::LogLevel::kError, status.message());
+  server->log().write(serve::LogLevel::kInfo, fmt::format("{}: answering what has come, then stopping; again to stop at once",
+                                                          signal == SIGTERM ? "SIGTERM" : "SIGINT"));
   ::signal(SIGTERM, SIG_DFL);
   ::signal(SIGINT, SIG_DFL);
   pthread_sigmask(SIG_UNBLOCK, &stop, nullptr);
@@ -190,6 +196,17 @@ void add_serve(CLI::App& app, Action& action) {
       ->check(CLI::Range(1, 256));
   verb->add_option("--decode-threads", o.decode_threads, "Threads that decode pictures (default: half of the cores)")
       ->check(CLI::Range(1, 1024));
+  verb->add_option("--log-level", flags->log_level, "error, warning, info, or verbose: a line for each request as well")
+      ->check(CLI::IsMember({"error", "warning", "info", "verbose"}))
+      ->capture_default_str();
+  verb->add_option("--log-format", flags->log_format, "Lines of text, with ISO8601's times, or JSON objects")
+      ->check(CLI::IsMember({"text", "ISO8601", "json"}))
+      ->capture_default_str();
+  verb->add_option("--log-file", o.log.file, "Appended to, and opened again on SIGHUP (default: stderr)");
+  verb->add_option("--trace-config", flags->trace_config,
+                   "As Triton's: level=TIMESTAMPS, rate=100, count=-1, triton,file=trace.json, mode=opentelemetry, "
+                   "opentelemetry,url=http://localhost:4318/v1/traces …")
+      ->allow_extra_args(false);
   verb->add_option("--drain-seconds", o.drain_seconds, "Longest that SIGTERM waits for requests that run")
       ->check(CLI::Range(0.0, 86400.0))
       ->capture_default_str();

@@ -10,10 +10,12 @@
 #include <mutex>
 #include <set>
 
+#include "core/clock.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "open_inference.grpc.pb.h"
 #include "serve/infer_grpc.h"
+#include "serve/settings_grpc.h"
 
 namespace vitrail::serve {
 namespace {
@@ -66,26 +68,53 @@ void apply_deadline(std::chrono::system_clock::time_point deadline, InferRequest
   if (request.timeout_us == 0 || us < request.timeout_us) request.timeout_us = us;
 }
 
+std::string_view metadata_of(const grpc::ServerContextBase& context, const char* name) {
+  const auto& metadata = context.client_metadata();
+  const auto it = metadata.find(name);
+  return it == metadata.end() ? std::string_view() : std::string_view(it->second.data(), it->second.size());
+}
+
+// What is to be told of a request, null when nothing is.
+RecordPtr begin(Service& service, const grpc::ServerContextBase& context, const std::string& call, const std::string& model) {
+  RecordPtr record = service.telemetry().begin(true, model, metadata_of(context, "traceparent"));
+  if (!record) return record;
+  record->path = call;
+  record->peer = context.peer();
+  record->receive_start_ns = record->receive_end_ns = steady_nanoseconds();
+  return record;
+}
+
+void tell_answer(RequestRecord& record, const Fault& fault) {
+  record.send_start_ns = record.send_end_ns = steady_nanoseconds();
+  record.status = code_of(fault.cause);
+  record.error = fault.message;
+  record.failed = fault.cause == Cause::kInternal;
+}
+
 // One ModelInfer. Deletes itself when gRPC is done with it.
 class InferCall : public ServerUnaryReactor {
  public:
   InferCall(Service& service, CallbackServerContext& context, const inference::ModelInferRequest& request,
-            inference::ModelInferResponse& response) {
+            inference::ModelInferResponse& response)
+      : record_(begin(service, context, "ModelInfer", request.model_name())) {
     // The message lives until Finish(), which only the answer calls.
     auto parsed = read_infer_request(std::shared_ptr<const inference::ModelInferRequest>(&request, [](auto*) {}));
     if (!parsed.ok()) {
-      Finish(to_grpc(fault_of(parsed.status())));
+      finish(fault_of(parsed.status()));
       return;
     }
+    parsed->record = record_;
     apply_deadline(context.deadline(), *parsed);
     auto shared = shared_;
     auto cancel = service.infer(std::move(*parsed), [this, shared, &response](Reply<InferResponse> answer) {
       if (answer.ok()) write_infer_response(*answer, response);
+      Service::Cancel over;  // it holds the call, and the call holds this
       {
         const std::lock_guard lock(shared->mutex);
         shared->answered = true;
+        over.swap(shared->cancel);
       }
-      Finish(to_grpc(answer.fault()));
+      finish(answer.fault());
     });
     std::unique_lock lock(shared->mutex);
     if (shared->answered) return;
@@ -101,9 +130,17 @@ class InferCall : public ServerUnaryReactor {
     lock.unlock();
     if (cancel) cancel();
   }
-  void OnDone() override { delete this; }
+  void OnDone() override {
+    if (record_) record_->send_end_ns = steady_nanoseconds();
+    delete this;
+  }
 
  private:
+  void finish(const Fault& fault) {
+    if (record_) tell_answer(*record_, fault);
+    Finish(to_grpc(fault));
+  }
+  const RecordPtr record_;
   // Outlives the call, which may end while its constructor still runs.
   struct Shared {
     std::mutex mutex;
@@ -125,7 +162,8 @@ struct Streams {
 // One ModelStreamInfer: requests are run as they come, answers written as they are ready.
 class StreamCall : public grpc::ServerBidiReactor<inference::ModelInferRequest, inference::ModelStreamInferResponse> {
  public:
-  StreamCall(Service& service, std::shared_ptr<Streams> streams) : service_(service), streams_(std::move(streams)) {
+  StreamCall(Service& service, const CallbackServerContext& context, std::shared_ptr<Streams> streams)
+      : service_(service), context_(context), streams_(std::move(streams)) {
     {
       const std::lock_guard lock(streams_->mutex);
       streams_->open.insert(this);
@@ -205,13 +243,15 @@ class StreamCall : public grpc::ServerBidiReactor<inference::ModelInferRequest, 
   void start(const std::shared_ptr<inference::ModelInferRequest>& message) {
     auto parsed = read_infer_request(message);
     const std::string id = message->id();
-    if (!parsed.ok()) return answer(0, id, Reply<InferResponse>(fault_of(parsed.status())));
+    const RecordPtr record = begin(service_, context_, "ModelStreamInfer", message->model_name());
+    if (!parsed.ok()) return answer(0, id, record, Reply<InferResponse>(fault_of(parsed.status())));
+    parsed->record = record;
     std::unique_lock lock(mutex_);
     const uint64_t number = ++next_;
     begun_.insert(number);
     lock.unlock();
-    auto cancel = service_.infer(std::move(*parsed), [this, number, id](Reply<InferResponse> response) {
-      answer(number, id, std::move(response));
+    auto cancel = service_.infer(std::move(*parsed), [this, number, id, record](Reply<InferResponse> response) {
+      answer(number, id, record, std::move(response));
     });
     keep(number, std::move(cancel));
   }
@@ -227,7 +267,8 @@ class StreamCall : public grpc::ServerBidiReactor<inference::ModelInferRequest, 
     cancel();
   }
 
-  void answer(uint64_t number, const std::string& id, Reply<InferResponse> response) {
+  void answer(uint64_t number, const std::string& id, const RecordPtr& record, Reply<InferResponse> response) {
+    if (record) tell_answer(*record, response.fault());
     inference::ModelStreamInferResponse message;
     if (response.ok()) {
       write_infer_response(*response, *message.mutable_infer_response());
@@ -255,6 +296,7 @@ class StreamCall : public grpc::ServerBidiReactor<inference::ModelInferRequest, 
   }
 
   Service& service_;
+  const CallbackServerContext& context_;
   const std::shared_ptr<Streams> streams_;
   std::shared_ptr<inference::ModelInferRequest> incoming_;
   std::mutex mutex_;  // guards what follows
@@ -315,6 +357,15 @@ class Calls : public inference::GRPCInferenceService::CallbackService {
                                             inference::RepositoryModelUnloadResponse*) override {
     return change(context, &Repository::unload, request->model_name());
   }
+  ServerUnaryReactor* TraceSetting(CallbackServerContext* context, const inference::TraceSettingRequest* request,
+                                   inference::TraceSettingResponse* response) override {
+    return settings(context, *request, response,
+                    [&](const nlohmann::json& change) { return service_.trace_settings(request->model_name(), change); });
+  }
+  ServerUnaryReactor* LogSettings(CallbackServerContext* context, const inference::LogSettingsRequest* request,
+                                  inference::LogSettingsResponse* response) override {
+    return settings(context, *request, response, [&](const nlohmann::json& change) { return service_.log_settings(change); });
+  }
   ServerUnaryReactor* SystemSharedMemoryStatus(CallbackServerContext* context,
                                                const inference::SystemSharedMemoryStatusRequest* request,
                                                inference::SystemSharedMemoryStatusResponse* response) override {
@@ -349,8 +400,8 @@ class Calls : public inference::GRPCInferenceService::CallbackService {
     return new InferCall(service_, *context, *request, *response);
   }
   grpc::ServerBidiReactor<inference::ModelInferRequest, inference::ModelStreamInferResponse>* ModelStreamInfer(
-      CallbackServerContext*) override {
-    return new StreamCall(service_, streams_);
+      CallbackServerContext* context) override {
+    return new StreamCall(service_, *context, streams_);
   }
 
   void drain_streams() {
@@ -373,6 +424,15 @@ class Calls : public inference::GRPCInferenceService::CallbackService {
     const auto status = google::protobuf::util::JsonStringToMessage(text, message);
     return finish(context, status.ok() ? Fault() : Fault{Cause::kInternal, std::string(status.message())});
   }
+  // A request without settings only asks for them; changing them is control.
+  template <class Request, class Response, class F>
+  ServerUnaryReactor* settings(CallbackServerContext* context, const Request& request, Response* response, F&& change) {
+    if (request.settings_size() > 0)
+      if (const Fault no = control(*context); !no.ok()) return finish(context, no);
+    const Reply<OrderedJson> now = change(read_settings(request));
+    if (now.ok()) write_settings(*now, *response);
+    return finish(context, now.fault());
+  }
   ServerUnaryReactor* change(CallbackServerContext* context, Fault (Repository::*what)(const std::string&),
                              const std::string& model) {
     if (const Fault no = control(*context); !no.ok()) return finish(context, no);
@@ -381,11 +441,7 @@ class Calls : public inference::GRPCInferenceService::CallbackService {
     return reactor;
   }
   Fault control(const CallbackServerContext& context) const {
-    const auto& metadata = context.client_metadata();
-    const auto it = metadata.find("authorization");
-    const std::string_view token =
-        it == metadata.end() ? std::string_view() : std::string_view(it->second.data(), it->second.size());
-    return check_control(access_, is_loopback(context.peer()), token);
+    return check_control(access_, is_loopback(context.peer()), metadata_of(context, "authorization"));
   }
 
   serve::Service& service_;

@@ -43,6 +43,7 @@ HttpReply error_reply(const Fault& fault) {
   HttpReply reply;
   reply.status = http_status(fault.cause);
   reply.body = "{\"error\":" + json_string(fault.message) + "}";
+  reply.error = fault.message;
   if (fault.cause == Cause::kBusy) reply.headers.emplace_back("Retry-After", "1");
   if (fault.cause == Cause::kUnauthorized) reply.headers.emplace_back("WWW-Authenticate", "Bearer");
   return reply;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "serve/fault.h"
+#include "serve/record.h"
 
 namespace vitrail::serve {
 
@@ -19,8 +20,12 @@ struct HttpRequest {
   std::string header_length;  // Inference-Header-Content-Length; empty: not there
   std::string content_encoding;
   std::string authorization;
+  std::string traceparent;
+  std::string peer;  // address and port
   std::shared_ptr<const std::string> body;
   bool from_loopback = false;
+  int64_t receive_start_ns = 0, receive_end_ns = 0;  // from the end of its header
+  RecordPtr record{};  // null: nothing is to be told of it
 };
 
 struct HttpReply {
@@ -28,6 +33,8 @@ struct HttpReply {
   std::string content_type = "application/json";
   std::string body;
   std::vector<std::pair<std::string, std::string>> headers;
+  std::string error{};  // what an error_reply() says
+  RecordPtr record{};   // of the request; it is told how sending went
 };
 
 // {"error": …} with the status of the cause.

@@ -13,6 +13,7 @@ namespace vitrail::serve {
 namespace {
 
 constexpr size_t kMaxControlBody = 1 << 16;
+constexpr size_t kMaxLoggedPath = 300;
 
 using Done = std::function<void(HttpReply)>;
 using Cancel = std::function<void()>;
@@ -80,10 +81,37 @@ class Routes {
   Cancel answer(HttpRequest request, const Done& done) {
     const auto target = parse_target(request.target);
     if (!target) return finish(done, error_reply({Cause::kInvalid, "the request's path cannot be read"}));
+    request.record = begin(request, target->path);
+    if (!request.record) return route(std::move(request), *target, done);
+    return route(request, *target, [record = request.record, done](HttpReply reply) {
+      record->status = reply.status;
+      if (record->error.empty()) record->error = std::move(reply.error);
+      record->failed |= reply.status == 500;
+      reply.record = record;
+      done(std::move(reply));
+    });
+  }
+
+ private:
+  // What is to be told of the request, null when nothing is.
+  RecordPtr begin(const HttpRequest& request, const std::vector<std::string>& path) {
+    const bool inference = request.method == "POST" && path.size() >= 4 && path[0] == "v2" && path[1] == "models" &&
+                           (path.back() == "infer" || path.back() == "classify");
+    RecordPtr record = service_.telemetry().begin(false, inference ? path[2] : std::string(), request.traceparent);
+    if (!record) return record;
+    record->method = request.method;
+    record->path = request.target.substr(0, kMaxLoggedPath);
+    record->peer = request.peer;
+    record->receive_start_ns = request.receive_start_ns;
+    record->receive_end_ns = request.receive_end_ns;
+    return record;
+  }
+
+  Cancel route(HttpRequest request, const HttpTarget& target, const Done& done) {
     if (!request.content_encoding.empty() && request.content_encoding != "identity")
       return finish(done, error_reply(fault(Cause::kInvalid, "Content-Encoding '{}': bodies must come as they are",
                                             request.content_encoding)));
-    const std::vector<std::string>& path = target->path;
+    const std::vector<std::string>& path = target.path;
     if (path.empty()) return get(request, done, [] { return page_reply(); });
     if (path.size() == 2 && path[0] == "vitrail" && path[1] == "overview")
       return get(request, done, [&] { return json_reply(service_.overview()); });
@@ -93,14 +121,16 @@ class Routes {
       if (path[2] == "live") return get(request, done, [] { return state_reply(true); });
       if (path[2] == "ready") return get(request, done, [&] { return state_reply(service_.ready()); });
     }
-    if (path[1] == "models") return models(std::move(request), *target, done);
+    if (path[1] == "models") return models(std::move(request), target, done);
+    if (path[1] == "logging" && path.size() == 2)
+      return settings(request, done, [&](const nlohmann::json& change) { return service_.log_settings(change); });
+    if (path[1] == "trace" && path.size() == 3 && path[2] == "setting") return trace_settings(request, "", done);
     if (path[1] == "systemsharedmemory") return shared_memory(request, path, done);
     if (path[1] == "cudasharedmemory") return cuda_shared_memory(request, path, done);
     if (path[1] == "repository") return repository(request, path, done);
     return unknown(request, done);
   }
 
- private:
   Cancel finish(const Done& done, HttpReply reply) {
     done(std::move(reply));
     return [] {};
@@ -122,6 +152,24 @@ class Routes {
     return only("GET", request, done, std::forward<F>(make));
   }
 
+  // GET shows settings, POST changes and shows them; the latter is control.
+  template <class F>
+  Cancel settings(const HttpRequest& request, const Done& done, F&& change) {
+    if (request.method != "POST") return get(request, done, [&] { return json_reply(change(nlohmann::json::object())); });
+    if (const Fault no = check_control(access_, request.from_loopback, request.authorization); !no.ok())
+      return finish(done, error_reply(no));
+    if (request.body->size() > kMaxControlBody)
+      return finish(done, error_reply(fault(Cause::kTooLarge, "{} bytes; such a request has at most {}",
+                                            request.body->size(), kMaxControlBody)));
+    const auto json = parse_json(request.body->empty() ? std::string_view("{}") : std::string_view(*request.body));
+    if (!json.ok()) return finish(done, error_reply(fault_of(json.status())));
+    return finish(done, json_reply(change(*json)));
+  }
+  Cancel trace_settings(const HttpRequest& request, const std::string& model, const Done& done) {
+    return settings(request, done,
+                    [&](const nlohmann::json& change) { return service_.trace_settings(model, change); });
+  }
+
   // /v2/models/stats, /v2/models/{m}[/versions/{v}][/ready|config|stats|infer|classify]
   Cancel models(HttpRequest request, const HttpTarget& target, const Done& done) {
     const std::vector<std::string>& path = target.path;
@@ -129,6 +177,7 @@ class Routes {
       return get(request, done, [&] { return json_reply(service_.statistics("", "")); });
     if (path.size() < 3) return unknown(request, done);
     const std::string& model = path[2];
+    if (path.size() == 5 && path[3] == "trace" && path[4] == "setting") return trace_settings(request, model, done);
     size_t at = 3;
     std::string version;
     if (path.size() >= 5 && path[3] == "versions") version = path[4], at = 5;
@@ -159,6 +208,7 @@ class Routes {
     if (!parsed.ok()) return finish(done, error_reply(fault_of(parsed.status())));
     parsed->model = model;
     parsed->version = version;
+    parsed->record = request.record;
     return service_.infer(std::move(*parsed), [done](Reply<InferResponse> response) {
       if (!response.ok()) return done(error_reply(response.fault()));
       auto body = write_infer_response(*response);
@@ -176,6 +226,7 @@ class Routes {
   Cancel classify(const HttpRequest& request, const HttpTarget& target, const std::string& model,
                   const std::string& version, const Done& done) {
     InferRequest call;
+    call.record = request.record;
     call.model = model;
     call.version = version;
     int top = 5;
@@ -276,12 +327,12 @@ HttpHandler make_routes(Service& service, AccessOptions access) {
   };
 }
 
-HttpHandler make_metrics_routes(const Repository& repository) {
-  return [&repository](const HttpRequest& request, const std::function<void(HttpReply)>& done) {
+HttpHandler make_metrics_routes(Service& service) {
+  return [&service](const HttpRequest& request, const std::function<void(HttpReply)>& done) {
     HttpReply reply;
     if (request.target == "/metrics" && request.method == "GET") {
       reply.content_type = "text/plain; version=0.0.4; charset=utf-8";
-      reply.body = metrics_text(repository);
+      reply.body = metrics_text(service);
     } else {
       reply = error_reply({Cause::kNotFound, "metrics are at GET /metrics"});
     }

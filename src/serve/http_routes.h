@@ -19,6 +19,6 @@ Fault check_control(const AccessOptions& access, bool from_loopback, std::string
 // The Open Inference Protocol over HTTP, with Triton's extensions, and /classify.
 HttpHandler make_routes(Service& service, AccessOptions access);
 // GET /metrics.
-HttpHandler make_metrics_routes(const Repository& repository);
+HttpHandler make_metrics_routes(Service& service);
 
 }  // namespace vitrail::serve

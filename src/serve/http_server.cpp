@@ -11,6 +11,7 @@
 #include <mutex>
 #include <set>
 
+#include "core/clock.h"
 #include "core/error.h"
 
 namespace vitrail::serve {
@@ -69,7 +70,9 @@ class ConnectionOn : public Connection, public std::enable_shared_from_this<Conn
   ConnectionOn(tcp::socket socket, std::shared_ptr<Shared> shared, Tls&... tls)
       : stream_(std::move(socket), tls...), shared_(std::move(shared)) {
     error_code ignored;
-    loopback_ = is_loopback(lowest().socket().remote_endpoint(ignored));
+    const tcp::endpoint peer = lowest().socket().remote_endpoint(ignored);
+    loopback_ = is_loopback(peer);
+    peer_ = fmt::format("{}:{}", peer.address().to_string(), peer.port());
     lowest().socket().set_option(tcp::no_delay(true), ignored);
     const std::lock_guard lock(shared_->mutex);
     shared_->connections.insert(this);
@@ -127,6 +130,7 @@ class ConnectionOn : public Connection, public std::enable_shared_from_this<Conn
     reading_ = true;
     expect(shared_->options.idle_timeout);
     co_await http::async_read_header(stream_, buffer_, parser, into(error));
+    const int64_t receive_start = steady_nanoseconds();
     if (!error && beast::iequals(parser.get()[http::field::expect], "100-continue")) {
       static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
       co_await asio::async_write(stream_, asio::buffer(kContinue.data(), kContinue.size()), into(error));
@@ -145,13 +149,16 @@ class ConnectionOn : public Connection, public std::enable_shared_from_this<Conn
     const unsigned version = message.version();
     const bool head = message.method() == http::verb::head;
     bool keep = message.keep_alive();
-    HttpReply reply = co_await handle(std::move(message));
+    HttpReply reply = co_await handle(std::move(message), receive_start);
     keep = keep && !shared_->draining;
     co_return co_await write(std::move(reply), version, keep, head) && keep;
   }
 
-  asio::awaitable<HttpReply> handle(typename Parser::value_type message) {
+  asio::awaitable<HttpReply> handle(typename Parser::value_type message, int64_t receive_start) {
     HttpRequest request;
+    request.receive_start_ns = receive_start;
+    request.receive_end_ns = steady_nanoseconds();
+    request.peer = peer_;
     const auto text = [](beast::string_view view) { return std::string(view.data(), view.size()); };
     request.method = text(message.method_string());
     if (request.method == "HEAD") request.method = "GET";
@@ -159,6 +166,7 @@ class ConnectionOn : public Connection, public std::enable_shared_from_this<Conn
     request.header_length = text(message["Inference-Header-Content-Length"]);
     request.content_encoding = text(message[http::field::content_encoding]);
     request.authorization = text(message[http::field::authorization]);
+    request.traceparent = text(message["traceparent"]);
     request.body = std::make_shared<const std::string>(std::move(message.body()));
     request.from_loopback = loopback_;
     auto watch = std::make_shared<Watch>();
@@ -217,7 +225,9 @@ class ConnectionOn : public Connection, public std::enable_shared_from_this<Conn
     error_code error;
     lowest().expires_after(shared_->options.write_timeout);
     http::response_serializer<http::string_body> serializer(response);
+    if (reply.record) reply.record->send_start_ns = steady_nanoseconds();
     co_await http::async_write(stream_, serializer, into(error));
+    if (reply.record) reply.record->send_end_ns = steady_nanoseconds();
     lowest().expires_never();
     co_return !error;
   }
@@ -225,6 +235,7 @@ class ConnectionOn : public Connection, public std::enable_shared_from_this<Conn
   Stream stream_;
   std::shared_ptr<Shared> shared_;
   beast::flat_buffer buffer_;
+  std::string peer_;
   bool loopback_ = false;
   bool reading_ = false;
 };

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "serve/record.h"
 #include "serve/scheduler.h"
 #include "serve/served_model.h"
 #include "serve/shared_memory.h"
@@ -45,6 +46,7 @@ struct InferRequest {
   bool binary_outputs = false;
   std::vector<InferInput> inputs;
   std::vector<OutputWish> outputs;  // empty: all
+  RecordPtr record{};  // null: nothing is to be told of it
 };
 
 struct InferOutput {

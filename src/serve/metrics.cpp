@@ -55,9 +55,9 @@ void histogram(std::string& to, const std::vector<Series>& all, std::string_view
 
 }  // namespace
 
-std::string metrics_text(const Repository& repository) {
+std::string metrics_text(Service& service) {
   std::vector<Series> all;
-  for (const auto& model : repository.ready())
+  for (const auto& model : service.repository().ready())
     all.push_back({fmt::format("model=\"{}\",version=\"{}\"", label(model->name()), label(model->version())),
                    model->statistics().snapshot(), model->scheduler().waiting()});
   std::string to;
@@ -90,6 +90,14 @@ std::string metrics_text(const Repository& repository) {
   histogram(to, all, "vitrail_request_duration_seconds", "From arrival to answer", &Snapshot::latency);
   histogram(to, all, "vitrail_queue_duration_seconds", "From arrival to the start of the batch", &Snapshot::queued);
   histogram(to, all, "vitrail_batch_rows", "Rows of the batches that ran", &Snapshot::rows);
+  const auto single = [&](std::string_view name, std::string_view help, uint64_t value) {
+    head(to, name, "counter", help);
+    to += fmt::format("{} {}\n", name, value);
+  };
+  single("vitrail_log_lines_dropped_total", "Lines of the log that came faster than they could be written",
+         service.telemetry().log().dropped());
+  single("vitrail_traces_written_total", "Traces of requests written or sent", service.telemetry().tracer().written());
+  single("vitrail_traces_dropped_total", "Traces of requests that were lost", service.telemetry().tracer().dropped());
   head(to, "process_resident_memory_bytes", "gauge", "Resident memory of the server");
   to += fmt::format("process_resident_memory_bytes {}\n", resident_bytes());
   return to;

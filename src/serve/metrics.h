@@ -3,11 +3,11 @@
 
 #include <string>
 
-#include "serve/repository.h"
+#include "serve/service.h"
 
 namespace vitrail::serve {
 
 // The Prometheus text format: Triton's names, and histograms of latency, queueing and batch size of our own.
-std::string metrics_text(const Repository& repository);
+std::string metrics_text(Service& service);
 
 }  // namespace vitrail::serve

@@ -332,6 +332,7 @@ void Scheduler::run(Entries batch, Staging& staging) {
     result.fault = fault_of(status);
     result.queued_ns = started - entry->arrival_ns;
     result.batch_rows = rows;
+    result.times = times;
     const int64_t mine = entry->job.rows;
     if (status.ok()) {
       for (const Tensor& all : outputs)
@@ -344,6 +345,7 @@ void Scheduler::run(Entries batch, Staging& staging) {
 }
 
 void Scheduler::finish(std::unique_ptr<Entry> entry, JobResult result) {
+  result.arrival_ns = entry->arrival_ns;
   result.total_ns = options_.clock() - entry->arrival_ns;
   if (!result.fault.ok()) statistics_.failed(result.total_ns, result.fault.cause);
   if (!options_.preserve_ordering) return release(std::move(entry), std::move(result));

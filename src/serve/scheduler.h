@@ -25,6 +25,8 @@ struct JobResult {
   int64_t queued_ns = 0;
   int64_t total_ns = 0;  // from submit() to the answer
   int64_t batch_rows = 0;
+  int64_t arrival_ns = 0;  // of submit()
+  BatchTimes times;        // of the batch that it was in
 };
 
 // One request: its rows of every input, in the graph's order.

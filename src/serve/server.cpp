@@ -29,8 +29,10 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
   const int cores = available_cores();
   if (o.io_threads == 0) o.io_threads = std::clamp(cores / 8, 2, 8);
   if (o.decode_threads == 0) o.decode_threads = std::max(1, cores / 2);
+  VTL_ASSIGN(server->telemetry_, Telemetry::create(o.log, o.traces));
+  o.repository.log = [telemetry = server->telemetry_](const std::string& text) { telemetry->log().write(LogLevel::kInfo, text); };
   VTL_ASSIGN(server->repository_, Repository::open(o.repository));
-  server->service_ = std::make_unique<Service>(*server->repository_, o.decode_threads);
+  server->service_ = std::make_unique<Service>(*server->repository_, *server->telemetry_, o.decode_threads);
   server->io_ = std::make_unique<asio::io_context>();
   server->work_.emplace(server->io_->get_executor());
   VTL_ASSIGN(server->http_, HttpServer::listen(*server->io_, o.http, make_routes(*server->service_, o.access)));
@@ -40,7 +42,7 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
     http.max_body = 4096;
     http.tls.reset();
     VTL_ASSIGN(server->metrics_,
-               HttpServer::listen(*server->io_, http, make_metrics_routes(*server->repository_)));
+               HttpServer::listen(*server->io_, http, make_metrics_routes(*server->service_)));
   }
   if (o.grpc_port) {
     VTL_ASSIGN(server->grpc_, GrpcServer::listen(*server->service_, {o.http.address, *o.grpc_port, o.http.max_body, o.http.tls}, o.access));

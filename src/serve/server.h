@@ -15,7 +15,9 @@
 namespace vitrail::serve {
 
 struct ServerOptions {
-  RepositoryOptions repository;
+  RepositoryOptions repository;  // its log is the server's
+  LogOptions log;
+  TraceOptions traces;
   HttpOptions http;
   std::optional<uint16_t> grpc_port = 8001, metrics_port = 8002;  // nothing: no such port
   AccessOptions access;
@@ -36,6 +38,7 @@ class Server {
   uint16_t metrics_port() const { return metrics_ ? metrics_->port() : uint16_t{0}; }
   uint16_t grpc_port() const { return grpc_ ? grpc_->port() : uint16_t{0}; }
   Repository& repository() { return *repository_; }
+  Log& log() { return telemetry_->log(); }
 
   // Not ready any more, answers what has come, ends. kUnavailable when connections were still busy after
   // drain_seconds; they are cut then.
@@ -44,6 +47,7 @@ class Server {
  private:
   Server() = default;
   ServerOptions options_;
+  std::shared_ptr<Telemetry> telemetry_;  // outlives all else
   std::unique_ptr<Repository> repository_;
   std::unique_ptr<Service> service_;
   std::unique_ptr<asio::io_context> io_;

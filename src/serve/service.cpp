@@ -4,6 +4,7 @@
 #include <boost/asio/post.hpp>
 #include <mutex>
 
+#include "core/clock.h"
 #include "core/datatype.h"
 #include "core/memory_usage.h"
 #include "runtime/finite.h"
@@ -36,12 +37,36 @@ struct Service::Call {
   }
   void fail(Fault fault) {
     if (model) model->statistics().failed(0, fault.cause);
+    tell(fault);
     failed(std::move(fault));
+  }
+  void tell(const Fault& fault) {
+    if (!request.record) return;
+    RequestRecord& r = *request.record;
+    r.id = request.id;
+    if (model) r.version = model->version();
+    r.request_end_ns = steady_nanoseconds();
+    r.error = fault.message;
+    r.failed = fault.cause == Cause::kInternal;
+  }
+  void tell(const JobResult& result, int64_t rows) {
+    if (!request.record) return;
+    RequestRecord& r = *request.record;
+    r.rows = rows;
+    r.queue_start_ns = result.arrival_ns;
+    if (result.batch_rows > 0) {
+      r.batch_rows = result.batch_rows;
+      r.compute_start_ns = result.arrival_ns + result.queued_ns;
+      r.input_end_ns = r.compute_start_ns + result.times.input_ns;
+      r.output_start_ns = r.input_end_ns + result.times.infer_ns;
+      r.compute_end_ns = result.arrival_ns + result.total_ns;
+    }
+    tell(result.fault);
   }
 };
 
-Service::Service(Repository& repository, int decode_threads)
-    : repository_(repository), decoders_(static_cast<size_t>(decode_threads)) {}
+Service::Service(Repository& repository, Telemetry& telemetry, int decode_threads)
+    : repository_(repository), telemetry_(telemetry), decoders_(static_cast<size_t>(decode_threads)) {}
 
 Service::~Service() {
   decoders_.join();
@@ -86,7 +111,14 @@ void Service::attempt(std::shared_ptr<Call> call) {
 
 void Service::submit(std::shared_ptr<Call> call, std::shared_ptr<PreparedJob> prepared) {
   const std::shared_ptr<ServedModel> model = call->model;
-  prepared->job.done = [call, model](JobResult result) { call->done(*model, std::move(result)); };
+  prepared->job.done = [this, call, model, rows = prepared->job.rows](JobResult result) {
+    call->tell(result, rows);
+    if (result.fault.cause == Cause::kInternal)
+      telemetry_.log().write(LogLevel::kError, "a batch failed", {{"model", std::string_view(model->name())},
+                                                                   {"version", std::string_view(model->version())},
+                                                                   {"error", std::string_view(result.fault.message)}});
+    call->done(*model, std::move(result));
+  };
   const auto ticket = model->scheduler().submit(prepared->job);
   if (!ticket) {
     if (++call->attempts < kMaxAttempts) return attempt(std::move(call));
@@ -101,6 +133,7 @@ void Service::submit(std::shared_ptr<Call> call, std::shared_ptr<PreparedJob> pr
 }
 
 Service::Cancel Service::start(std::shared_ptr<Call> call) {
+  if (call->request.record) call->request.record->request_start_ns = steady_nanoseconds();
   attempt(call);
   return [call] {
     std::unique_lock lock(call->mutex);
@@ -156,7 +189,19 @@ OrderedJson Service::server_metadata() const {
           {"version", version()},
           {"extensions",
            {"binary_tensor_data", "classification", "model_configuration", "model_repository", "schedule_policy",
-            "statistics", "system_shared_memory"}}};
+            "statistics", "trace", "logging", "system_shared_memory"}}};
+}
+
+Reply<OrderedJson> Service::log_settings(const nlohmann::json& change) {
+  if (Fault bad = telemetry_.log().update(change); !bad.ok()) return bad;
+  return telemetry_.log().settings();
+}
+
+Reply<OrderedJson> Service::trace_settings(const std::string& model, const nlohmann::json& change) {
+  if (!model.empty())
+    if (const auto found = repository_.find(model, ""); !found.ok()) return found.fault();
+  if (Fault bad = telemetry_.tracer().settings().update(model, change); !bad.ok()) return bad;
+  return telemetry_.tracer().describe(model);
 }
 
 namespace {

@@ -11,6 +11,7 @@
 #include "runtime/classes.h"
 #include "serve/infer.h"
 #include "serve/repository.h"
+#include "serve/telemetry.h"
 
 namespace vitrail::serve {
 
@@ -24,7 +25,8 @@ struct Classified {
 // What the server does, apart from how requests travel. All members may be called from several threads at once.
 class Service {
  public:
-  Service(Repository& repository, int decode_threads);
+  // `telemetry` outlives this and everything that its records were given to.
+  Service(Repository& repository, Telemetry& telemetry, int decode_threads);
   ~Service();
 
   // Gives up a request that still waits. May be called at any time, also after the answer.
@@ -45,6 +47,7 @@ class Service {
   void drain() { draining_ = true; }  // not ready any more; what comes all the same is still answered
   Repository& repository() { return repository_; }
   SharedMemory& shared_memory() { return shared_memory_; }
+  Telemetry& telemetry() { return telemetry_; }
 
   OrderedJson server_metadata() const;
   Reply<OrderedJson> model_metadata(const std::string& model, const std::string& version) const;
@@ -53,6 +56,10 @@ class Service {
   Reply<OrderedJson> statistics(const std::string& model, const std::string& version) const;
   OrderedJson index(bool only_ready) const;
   OrderedJson overview() const;  // what the page at / shows
+  // Of a model that is ready, or of the server when `model` is empty; the settings after those of `change` were taken
+  // over.
+  Reply<OrderedJson> trace_settings(const std::string& model, const nlohmann::json& change);
+  Reply<OrderedJson> log_settings(const nlohmann::json& change);
 
  private:
   struct Call;
@@ -61,6 +68,7 @@ class Service {
   Cancel start(std::shared_ptr<Call> call);
 
   Repository& repository_;
+  Telemetry& telemetry_;
   SharedMemory shared_memory_;
   std::atomic<bool> draining_{false};
   std::atomic<int> decoding_{0};
