@@ -73,11 +73,11 @@ Result<serve::ServerOptions> options_of(const ServeFlags& flags) {
     return usage_error("--load-model goes with --model-control explicit");
   VTL_ASSIGN(scheduler.policy.max_delay_ns, parse_time(flags.max_delay));
   if (!flags.timeout.empty()) {
-    VTL_ASSIGN(scheduler.default_timeout_ns, parse_time(flags.timeout));
+    VTL_ASSIGN(scheduler.queue.usual.default_timeout_ns, parse_time(flags.timeout));
   }
   if (!flags.slo.empty()) {
     VTL_ASSIGN(scheduler.slo_ns, parse_time(flags.slo));
-    if (scheduler.default_timeout_ns == 0) scheduler.default_timeout_ns = scheduler.slo_ns;
+    if (scheduler.queue.usual.default_timeout_ns == 0) scheduler.queue.usual.default_timeout_ns = scheduler.slo_ns;
   }
   std::ranges::sort(scheduler.policy.preferred);
   scheduler.policy.merge = !flags.no_batching;
@@ -174,7 +174,7 @@ void add_serve(CLI::App& app, Action& action) {
   verb->add_option("--max-queue-delay", flags->max_delay,
                    "Longest that a request waits for others to join it; never longer than that gains")
       ->capture_default_str();
-  verb->add_option("--max-queue", model.scheduler.max_queue, "Requests that may wait; more are refused")
+  verb->add_option("--max-queue", model.scheduler.queue.usual.max_queue, "Requests that may wait (of each priority); more are refused")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   verb->add_option("--timeout", flags->timeout, "A request that waits longer is refused (default: never)");

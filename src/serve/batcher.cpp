@@ -45,9 +45,15 @@ Prefix cheapest(std::span<const Waiting> queue, const Prefix& all, const CostTab
 
 }  // namespace
 
-Decision decide(std::span<const Waiting> queue, int64_t now_ns, const Policy& policy) {
+Decision first_due(std::span<const Waiting> queue, int64_t now_ns) {
   for (size_t i = 0; i < queue.size(); ++i)
-    if (queue[i].deadline_ns <= now_ns) return {Decision::Kind::kReject, 0, 0, i};
+    if (queue[i].deadline_ns <= now_ns)
+      return {queue[i].delays ? Decision::Kind::kDelay : Decision::Kind::kReject, 0, 0, i};
+  return {};
+}
+
+Decision decide(std::span<const Waiting> queue, int64_t now_ns, const Policy& policy) {
+  if (const Decision due = first_due(queue, now_ns); due.kind != Decision::Kind::kWait) return due;
   if (queue.empty()) return {};
   const Prefix all = longest(queue, policy);
   const auto run = [](const Prefix& p) { return Decision{Decision::Kind::kRun, p.count, 0, 0}; };

@@ -16,8 +16,11 @@ inline constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 // What the batcher knows of a request that waits. Times are nanoseconds of one clock.
 struct Waiting {
   int64_t arrival_ns = 0;
-  int64_t deadline_ns = kNever;  // it is rejected when it still waits then
+  int64_t deadline_ns = kNever;  // it is rejected, or delayed, when it still waits then
   int64_t rows = 1;
+  int priority = 0;
+  bool delays = false;   // what its deadline does
+  bool delayed = false;  // its deadline is over
 };
 
 struct Policy {
@@ -34,6 +37,7 @@ struct Decision {
     kRun,     // the first `count` requests
     kWait,    // until an arrival, or for wait_ns (kNever: the queue is empty)
     kReject,  // the request at `index`: its time is over
+    kDelay,   // the same, but it goes behind its like (queue_policy.h) and has no deadline any more
   };
   Kind kind = Kind::kWait;
   size_t count = 0;
@@ -46,6 +50,9 @@ struct Decision {
 // head of the queue gives, else as much as fits once nothing more fits or the delay is over. Of a queue that costs
 // less in two parts (measured), the first part runs.
 Decision decide(std::span<const Waiting> queue, int64_t now_ns, const Policy& policy);
+
+// kReject or kDelay for the first request whose time is over, else kWait: what decide() asks before all else.
+Decision first_due(std::span<const Waiting> queue, int64_t now_ns);
 
 // When the first of them has to be rejected; kNever when none ever.
 int64_t next_deadline(std::span<const Waiting> queue);

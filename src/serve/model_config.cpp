@@ -29,16 +29,24 @@ class Faults : public google::protobuf::io::ErrorCollector {
   }
 };
 
+constexpr uint64_t kMostUs = uint64_t{3600} * 1'000'000;
+
+// `most` requests wait where the policy gives no number.
+Result<QueuePolicy> read_queue(const inference::ModelConfig::QueuePolicy& queue, size_t most) {
+  if (queue.default_timeout_microseconds() > kMostUs)
+    return bad_input("default_timeout_microseconds is {}; at most an hour", queue.default_timeout_microseconds());
+  return QueuePolicy{queue.timeout_action() == inference::ModelConfig::QueuePolicy::DELAY,
+                     static_cast<int64_t>(queue.default_timeout_microseconds()) * 1000, queue.allow_timeout_override(),
+                     queue.max_queue_size() > 0 ? queue.max_queue_size() : most};
+}
+
 Status read_batching(const inference::ModelConfig::DynamicBatching& batching, SchedulerOptions& options) {
   options.policy.preferred.assign(batching.preferred_batch_size().begin(), batching.preferred_batch_size().end());
   std::ranges::sort(options.policy.preferred);
   if (!options.policy.preferred.empty() && options.policy.preferred[0] < 1)
     return bad_input("preferred_batch_size {} is below 1", options.policy.preferred[0]);
-  constexpr uint64_t kMostUs = uint64_t{3600} * 1'000'000;
-  const auto& queue = batching.default_queue_policy();
-  for (const auto& [name, us] : {std::pair{"max_queue_delay_microseconds", batching.max_queue_delay_microseconds()},
-                                 {"default_timeout_microseconds", queue.default_timeout_microseconds()}})
-    if (us > kMostUs) return bad_input("{} is {}; at most an hour", name, us);
+  if (batching.max_queue_delay_microseconds() > kMostUs)
+    return bad_input("max_queue_delay_microseconds is {}; at most an hour", batching.max_queue_delay_microseconds());
   options.policy.max_delay_ns = static_cast<int64_t>(batching.max_queue_delay_microseconds()) * 1000;
   options.preserve_ordering = batching.preserve_ordering();
   if (batching.priority_levels() > 1000) return bad_input("priority_levels is {}; at most 1000", batching.priority_levels());
@@ -47,11 +55,17 @@ Status read_batching(const inference::ModelConfig::DynamicBatching& batching, Sc
                      batching.priority_levels());
   options.priority_levels = static_cast<int>(batching.priority_levels());
   options.default_priority = static_cast<int>(batching.default_priority_level());
-  if (!batching.has_default_queue_policy()) return {};
-  options.timeout_delays = queue.timeout_action() == inference::ModelConfig::QueuePolicy::DELAY;
-  options.default_timeout_ns = static_cast<int64_t>(queue.default_timeout_microseconds()) * 1000;
-  options.allow_timeout_override = queue.allow_timeout_override();
-  if (queue.max_queue_size() > 0) options.max_queue = queue.max_queue_size();
+  const size_t most = options.queue.usual.max_queue;
+  if (batching.has_default_queue_policy()) {
+    VTL_ASSIGN(options.queue.usual, read_queue(batching.default_queue_policy(), most));
+  }
+  for (const auto& [priority, policy] : batching.priority_queue_policy()) {
+    if (priority < 1 || priority > batching.priority_levels())
+      return bad_input("priority_queue_policy of priority {}; priority_levels is {}", priority, batching.priority_levels());
+    auto read = read_queue(policy, most);
+    VTL_TRY(read.status().with_context(fmt::format("priority_queue_policy of priority {}", priority)));
+    options.queue.special[static_cast<int>(priority)] = *read;
+  }
   return {};
 }
 

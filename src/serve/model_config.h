@@ -27,7 +27,7 @@ struct ModelConfiguration {
 };
 
 // Reads a config.pbtxt over the server's own settings. Of Triton's fields max_batch_size, version_policy,
-// instance_group.count, dynamic_batching (all but priority_queue_policy), model_warmup (batch_size, count),
+// instance_group.count, dynamic_batching, model_warmup (batch_size, count),
 // default_model_filename and parameters "threads" are read. kBadInput with line and column where the text cannot be
 // read, and for values that make no sense.
 Result<ModelConfiguration> read_config(const std::string& text, const std::string& model, const ModelSettings& base);

@@ -120,8 +120,11 @@ Policy Scheduler::policy() const {
 
 // Whether a request may join the queue. Under the lock.
 Fault Scheduler::admit(const Entry& entry) const {
-  if (waiting_.size() >= options_.max_queue)
-    return fault(Cause::kBusy, "the queue is full: {} requests are waiting; try again later", waiting_.size());
+  const size_t most = options_.queue.of(entry.priority).max_queue;
+  if (waiting_.size() >= most)  // else it need not be counted
+    if (const size_t ahead = waiting_at(waiting_, entry.priority); ahead >= most)
+      return fault(Cause::kBusy, "the queue is full: {} requests{} are waiting; try again later", ahead,
+                   entry.priority > 0 ? fmt::format(" of priority {}", entry.priority) : "");
   if (options_.slo_ns > 0) {
     int64_t before = 0;
     for (const Waiting& w : waiting_) before += w.rows;
@@ -142,8 +145,8 @@ std::optional<Scheduler::Ticket> Scheduler::submit(Job& job) {
   const int levels = options_.priority_levels;
   const int usual = options_.default_priority > 0 ? options_.default_priority : (levels + 1) / 2;
   entry->priority = levels == 0 ? 0 : entry->job.priority > 0 ? std::min(entry->job.priority, levels) : usual;
-  entry->timeout_ns = options_.default_timeout_ns;
-  if (options_.allow_timeout_override && entry->job.timeout_ns > 0) entry->timeout_ns = entry->job.timeout_ns;
+  const QueuePolicy& queue = options_.queue.of(entry->priority);
+  entry->timeout_ns = timeout_ns(queue, entry->job.timeout_ns);
 
   const Ticket ticket = entry->ticket = next_ticket_++;
   if (Fault refused = admit(*entry); !refused.ok()) {
@@ -161,10 +164,7 @@ std::optional<Scheduler::Ticket> Scheduler::submit(Job& job) {
   }
   last_arrival_ns_ = entry->arrival_ns;
   const int64_t deadline = entry->timeout_ns > 0 ? entry->arrival_ns + entry->timeout_ns : kNever;
-  size_t at = entries_.size();
-  while (at > 0 && entries_[at - 1]->priority > entry->priority) --at;
-  waiting_.insert(waiting_.begin() + static_cast<std::ptrdiff_t>(at), {entry->arrival_ns, deadline, entry->job.rows});
-  entries_.insert(entries_.begin() + static_cast<std::ptrdiff_t>(at), std::move(entry));
+  insert(std::move(entry), deadline, queue.delays, false);
   lock.unlock();
   changed_.notify_one();
   if (deadline != kNever) deadline_.notify_one();
@@ -180,6 +180,14 @@ void Scheduler::cancel(Ticket ticket) {
   JobResult result;
   result.fault = {Cause::kCancelled, "the client gave up"};
   finish(std::move(entry), std::move(result));
+}
+
+// Under the lock.
+void Scheduler::insert(std::unique_ptr<Entry> entry, int64_t deadline_ns, bool delays, bool delayed) {
+  const auto at = static_cast<std::ptrdiff_t>(place_of(waiting_, entry->priority, delayed));
+  waiting_.insert(waiting_.begin() + at,
+                  {entry->arrival_ns, deadline_ns, entry->job.rows, entry->priority, delays, delayed});
+  entries_.insert(entries_.begin() + at, std::move(entry));
 }
 
 // Under the lock.
@@ -215,17 +223,14 @@ void Scheduler::work(Staging& staging) {
   }
 }
 
-// Rejects every request whose time is over. Takes the lock, and lets it go while the answer is given.
+// Rejects, or delays, every request whose time is over. Takes the lock, and lets it go while the answer is given.
 void Scheduler::expire_due(std::unique_lock<std::mutex>& lock) {
   for (;;) {
-    const int64_t now = options_.clock();
-    const auto due = std::ranges::find_if(waiting_, [&](const Waiting& w) { return w.deadline_ns <= now; });
-    if (due == waiting_.end()) return;
-    std::unique_ptr<Entry> entry = take(static_cast<size_t>(due - waiting_.begin()));
-    if (options_.timeout_delays) {
-      waiting_.push_back({entry->arrival_ns, kNever, entry->job.rows});
-      entry->priority = options_.priority_levels + 1;
-      entries_.push_back(std::move(entry));
+    const Decision due = first_due(waiting_, options_.clock());
+    if (due.kind == Decision::Kind::kWait) return;
+    std::unique_ptr<Entry> entry = take(due.index);
+    if (due.kind == Decision::Kind::kDelay) {
+      insert(std::move(entry), kNever, true, true);
       continue;
     }
     lock.unlock();

@@ -15,6 +15,7 @@
 #include "runtime/session.h"
 #include "serve/batcher.h"
 #include "serve/fault.h"
+#include "serve/queue_policy.h"
 #include "serve/statistics.h"
 
 namespace vitrail::serve {
@@ -43,10 +44,7 @@ struct Job {
 struct SchedulerOptions {
   int priority_levels = 0;         // 0: none; else priorities are 1 … levels
   int default_priority = 0;        // 0: the middle one
-  size_t max_queue = 128;          // requests that wait; more are rejected at once
-  int64_t default_timeout_ns = 0;  // 0: none
-  bool allow_timeout_override = true;
-  bool timeout_delays = false;     // a timeout puts the request behind all others instead of rejecting it
+  QueuePolicies queue;
   bool preserve_ordering = false;  // answers come in the order of arrival
   int64_t slo_ns = 0;              // answers are to come within this time; 0: no such goal
   Policy policy;
@@ -88,6 +86,7 @@ class Scheduler {
   void work(Staging& staging);
   void expire();
   void expire_due(std::unique_lock<std::mutex>& lock);
+  void insert(std::unique_ptr<Entry> entry, int64_t deadline_ns, bool delays, bool delayed);
   std::unique_ptr<Entry> take(size_t index);
   void run(Entries batch, Staging& staging);
   Status run_rows(int64_t rows, Staging& staging, std::vector<Tensor>& outputs);

@@ -227,6 +227,13 @@ OrderedJson configure(const ServedModel& model, const std::vector<TensorDescript
 
 OrderedJson to_json(const Duration& d) { return {{"count", d.count}, {"ns", d.ns}}; }
 
+OrderedJson to_json(const QueuePolicy& queue) {
+  return {{"timeout_action", queue.delays ? "DELAY" : "REJECT"},
+          {"default_timeout_microseconds", queue.default_timeout_ns / 1000},
+          {"allow_timeout_override", queue.allow_timeout_override},
+          {"max_queue_size", queue.max_queue}};
+}
+
 OrderedJson to_json(const ServedModel& model) {
   const Snapshot s = model.statistics().snapshot();
   OrderedJson batches = OrderedJson::array();
@@ -274,6 +281,8 @@ Reply<OrderedJson> Service::model_config(const std::string& name, const std::str
   const ServedModel& model = **found;
   const SchedulerOptions& scheduler = model.settings().scheduler;
   const Policy policy = model.scheduler().policy();
+  OrderedJson special = OrderedJson::object();
+  for (const auto& [priority, queue] : scheduler.queue.special) special[std::to_string(priority)] = to_json(queue);
   return OrderedJson{
       {"name", model.name()},
       {"platform", model.platform()},
@@ -291,11 +300,8 @@ Reply<OrderedJson> Service::model_config(const std::string& name, const std::str
         {"preserve_ordering", scheduler.preserve_ordering},
         {"priority_levels", scheduler.priority_levels},
         {"default_priority_level", scheduler.default_priority},
-        {"default_queue_policy",
-         {{"timeout_action", scheduler.timeout_delays ? "DELAY" : "REJECT"},
-          {"default_timeout_microseconds", scheduler.default_timeout_ns / 1000},
-          {"allow_timeout_override", scheduler.allow_timeout_override},
-          {"max_queue_size", scheduler.max_queue}}}}}};
+        {"default_queue_policy", to_json(scheduler.queue.usual)},
+        {"priority_queue_policy", special}}}};
 }
 
 Reply<OrderedJson> Service::statistics(const std::string& name, const std::string& version) const {

@@ -148,6 +148,7 @@ dynamic_batching {
   max_queue_delay_microseconds: 300
   priority_levels: 2
   default_queue_policy { default_timeout_microseconds: 9000000 allow_timeout_override: true max_queue_size: 5 }
+  priority_queue_policy { key: 2 value { timeout_action: DELAY default_timeout_microseconds: 7000 max_queue_size: 3 } }
 }
 model_warmup [ { batch_size: 4 count: 2 } ]
 optimization { cuda { graphs: true } }
@@ -170,6 +171,13 @@ def test_a_models_configuration_is_read(certified, tmp_path):
         assert config["max_batch_size"] == 4 and config["instance_group"][0]["count"] == 2
         assert batching["preferred_batch_size"] == [2, 4] and batching["max_queue_delay_microseconds"] == 300
         assert batching["priority_levels"] == 2 and batching["default_queue_policy"]["max_queue_size"] == 5
+        assert batching["priority_queue_policy"] == {"2": {"timeout_action": "DELAY", "default_timeout_microseconds": 7000,
+                                                           "allow_timeout_override": False, "max_queue_size": 3}}
+        grpc = pytest.importorskip("tritonclient.grpc", reason="tritonclient is not installed")
+        client = grpc.InferenceServerClient(f"127.0.0.1:{server.grpc}")
+        policies = client.get_model_config("vit").config.dynamic_batching.priority_queue_policy
+        assert policies[2].timeout_action == 1 and policies[2].max_queue_size == 3
+        client.close()
     assert any("optimization" in line for line in server.errors)
 
 

@@ -24,6 +24,7 @@ TEST(ModelConfig, ReadsTritonsFields) {
       priority_levels: 5
       default_priority_level: 2
       default_queue_policy { timeout_action: DELAY default_timeout_microseconds: 1000 allow_timeout_override: true max_queue_size: 7 }
+      priority_queue_policy { key: 1 value { default_timeout_microseconds: 5000 } }
     }
     model_warmup [ { name: "w" batch_size: 4 count: 3 inputs { key: "input" value: { data_type: TYPE_FP32 dims: [3] zero_data: true } } } ]
     default_model_filename: "engine.vtl"
@@ -40,9 +41,9 @@ TEST(ModelConfig, ReadsTritonsFields) {
   EXPECT_TRUE(s.scheduler.preserve_ordering);
   EXPECT_EQ(s.scheduler.priority_levels, 5);
   EXPECT_EQ(s.scheduler.default_priority, 2);
-  EXPECT_TRUE(s.scheduler.timeout_delays);
-  EXPECT_EQ(s.scheduler.default_timeout_ns, 1'000'000);
-  EXPECT_EQ(s.scheduler.max_queue, 7u);
+  EXPECT_EQ(s.scheduler.queue.usual, (QueuePolicy{true, 1'000'000, true, 7}));
+  EXPECT_EQ(s.scheduler.queue.of(1), (QueuePolicy{false, 5'000'000, false, 128}));
+  EXPECT_EQ(s.scheduler.queue.of(2), s.scheduler.queue.usual);
   ASSERT_EQ(s.warm_ups.size(), 1u);
   EXPECT_EQ(s.warm_ups[0].rows, 4);
   EXPECT_EQ(s.warm_ups[0].count, 3);
@@ -54,11 +55,11 @@ TEST(ModelConfig, ReadsTritonsFields) {
 TEST(ModelConfig, WhatIsNotThereKeepsTheServersSettings) {
   ModelSettings base;
   base.instances = 4;
-  base.scheduler.max_queue = 9;
+  base.scheduler.queue.usual.max_queue = 9;
   const auto config = read_config("", "vit", base);
   ASSERT_TRUE(config.ok());
   EXPECT_EQ(config->settings.instances, 4);
-  EXPECT_EQ(config->settings.scheduler.max_queue, 9u);
+  EXPECT_EQ(config->settings.scheduler.queue.usual.max_queue, 9u);
   EXPECT_THAT(config->versions.choose({1, 2}), ElementsAre(2));
 }
 
@@ -77,6 +78,10 @@ TEST(ModelConfig, FaultsSayWhere) {
   EXPECT_THAT(fault("dynamic_batching { preferred_batch_size: 0 }"), HasSubstr("below 1"));
   EXPECT_THAT(fault("dynamic_batching { max_queue_delay_microseconds: 18446744073709551615 }"), HasSubstr("at most an hour"));
   EXPECT_THAT(fault("dynamic_batching { priority_levels: 2 default_priority_level: 3 }"), HasSubstr("above"));
+  EXPECT_THAT(fault("dynamic_batching { priority_levels: 2 priority_queue_policy { key: 3 value {} } }"), HasSubstr("of priority 3"));
+  EXPECT_THAT(fault("dynamic_batching { priority_levels: 1 priority_queue_policy { key: 1 value { default_timeout_microseconds: "
+                    "18446744073709551615 } } }"),
+              HasSubstr("at most an hour"));
   EXPECT_THAT(fault("version_policy { latest { num_versions: 0 } }"), HasSubstr("num_versions"));
   EXPECT_THAT(fault("default_model_filename: \"../x.vtl\""), HasSubstr("without a path"));
   EXPECT_THAT(fault("parameters { key: \"threads\" value { string_value: \"0\" } }"), HasSubstr("threads"));

@@ -97,7 +97,7 @@ TEST(Scheduler, ADelayedTimeoutPutsTheRequestLast) {
   std::vector<float> order;
   f.program->during_run = [&](int64_t) { gate.pass(); };
   SchedulerOptions options;
-  options.timeout_delays = true;
+  options.queue.usual.delays = true;
   options.policy.merge = false;
   f.start(options);
   auto running = f.submit(1);
@@ -148,7 +148,7 @@ TEST(Scheduler, AFullQueueRefusesAtOnce) {
   Gate gate;
   f.program->during_run = [&](int64_t) { gate.pass(); };
   SchedulerOptions options;
-  options.max_queue = 2;
+  options.queue.usual.max_queue = 2;
   f.start(options);
   auto running = f.submit(0);
   gate.await(1);
@@ -158,6 +158,32 @@ TEST(Scheduler, AFullQueueRefusesAtOnce) {
   gate.open();
   EXPECT_TRUE(a.second.get().result.fault.ok());
   EXPECT_TRUE(b.second.get().result.fault.ok());
+}
+
+TEST(Scheduler, EachPriorityHasItsOwnQueue) {
+  Fixture f;
+  Gate gate;
+  f.program->during_run = [&](int64_t) { gate.pass(); };
+  auto now = std::make_shared<std::atomic<int64_t>>(1);
+  SchedulerOptions options;
+  options.priority_levels = 2;
+  options.policy.merge = false;
+  options.clock = [now] { return now->load(); };
+  options.queue.special = {{1, {true, 5'000'000, false, 2}}, {2, {false, 8'000'000, true, 1}}};
+  f.start(options);
+  auto running = f.submit(0, 1, 1);
+  gate.await(1);
+  auto first = f.submit(1, 1, 1), second = f.submit(2, 1, 1), low = f.submit(3, 1, 2);
+  for (int priority : {1, 2}) {
+    const Answer full = f.submit(9, 1, priority).second.get();
+    EXPECT_EQ(full.result.fault.cause, Cause::kBusy);
+    EXPECT_NE(full.result.fault.message.find(fmt::format("of priority {}", priority)), std::string::npos);
+  }
+  *now = 8'000'001;  // delayed are the two of priority 1, refused the other
+  gate.open();
+  EXPECT_TRUE(first.second.get().result.fault.ok());
+  EXPECT_TRUE(second.second.get().result.fault.ok());
+  EXPECT_EQ(low.second.get().result.fault.cause, Cause::kExpired);
 }
 
 TEST(Scheduler, CancelTakesAWaitingRequestOutOfTheQueue) {
