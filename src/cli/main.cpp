@@ -25,7 +25,7 @@ int run(int argc, char** argv) {
   app.fallthrough(false);
   vitrail::cli::Action action;
   for (auto* add : {vitrail::cli::add_optimize, vitrail::cli::add_export, vitrail::cli::add_inspect,
-                    vitrail::cli::add_build, vitrail::cli::add_quantize, vitrail::cli::add_compare,
+                    vitrail::cli::add_build, vitrail::cli::add_refit, vitrail::cli::add_quantize, vitrail::cli::add_compare,
                     vitrail::cli::add_run, vitrail::cli::add_verify, vitrail::cli::add_bench,
                     vitrail::cli::add_report, vitrail::cli::add_serve, vitrail::cli::add_load,
                     vitrail::cli::add_client, vitrail::cli::add_explain, vitrail::cli::add_trtexec, vitrail::cli::add_completion})

@@ -15,7 +15,7 @@ bool is_target(const std::string& text) {
 
 constexpr const char* kFlags[] = {"--opt-level",           "--target",        "--version-compatible",
                                   "--hardware-compatible", "--strip-weights", "--refit",
-                                  "--save-engine",         "--load-engine"};
+                                  "--save-engine",         "--load-engine",   "--calibration-cache"};
 
 }  // namespace
 
@@ -32,6 +32,8 @@ void PlanFlags::add(CLI::App& verb) {
                 "tensorrt: the engine runs on every GPU from Ampere on");
   verb.add_flag("--strip-weights", plan.strip_weights,
                 "tensorrt: the plan holds no weights; they are put in when it is loaded");
+  verb.add_option("--calibration-cache", plan.calibration.cache,
+                  "tensorrt 8.5 to 10, int8: TensorRT's calibration table; read where it exists, else written by --calibrate");
   verb.add_flag("--refit", plan.refit, "tensorrt: `vitrail refit` may exchange the weights");
 }
 
@@ -46,6 +48,8 @@ Status PlanFlags::apply(BuildOptions& options) const {
       (plan.strip_weights || plan.refit || plan.opt_level >= 0 || !plan.target.empty()))
     return usage_error(
         "--load-engine takes a plan as it was built: give no options of the builder beside it");
+  if (!plan.calibration.cache.empty() && options.precision != "int8")
+    return usage_error("--calibration-cache is for --precision int8, not for {}", options.precision);
   options.plan = plan;
   return {};
 }

@@ -25,7 +25,7 @@ constexpr const char* kWords =
     "Words: --onnx=F --loadEngine=F --saveEngine=F --backend=cpu|cuda|tensorrt --minShapes=IN:1x3x224x224 "
     "--optShapes= --maxShapes= "
     "--profile=N --shapes= --fp16 --bf16 --int8 --fp8 --best --noTF32 --memPoolSize=workspace:MiB "
-    "--timingCacheFile=F "
+    "--timingCacheFile=F --calib=F "
     "--builderOptimizationLevel=N --versionCompatible --hardwareCompatibilityLevel=L --stripWeights --refit "
     "--iterations=N --warmUp=ms "
     "--duration=s --infStreams=N --percentile=90,95,99 --exportTimes=F --exportProfile=F --exportLayerInfo=F "

@@ -86,6 +86,7 @@ Result<TrtexecWords> parse_trtexec(const std::vector<std::string>& arguments) {
                                                      {"--saveEngine", &words.save_engine},
                                                      {"--backend", &words.backend},
                                                      {"--timingCacheFile", &words.timing_cache},
+                                                     {"--calib", &words.plan.calibration.cache},
                                                      {"--exportTimes", &words.export_times},
                                                      {"--exportProfile", &words.export_profile},
                                                      {"--exportLayerInfo", &words.export_layers}};

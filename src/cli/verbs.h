@@ -14,6 +14,7 @@ using Action = std::function<Status()>;
 void add_export(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 void add_build(CLI::App& app, Action& action);
+void add_refit(CLI::App& app, Action& action);
 void add_run(CLI::App& app, Action& action);
 void add_quantize(CLI::App& app, Action& action);
 void add_compare(CLI::App& app, Action& action);

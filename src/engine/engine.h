@@ -50,6 +50,7 @@ struct EngineInfo {
   std::vector<std::string> labels;
   std::vector<LayerReport> layers;
   std::string quantization_json;  // how `vitrail quantize` made the model; empty for any other
+  std::string build_json;  // how it was built and of what (workflow/build_record.h); empty in older engines
   std::string certificate_json;  // empty until `verify --certify`
 };
 

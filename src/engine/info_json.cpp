@@ -41,9 +41,12 @@ Result<std::string> info_to_json(const EngineInfo& info) {
   json profiles = json::array(), layers = json::array();
   for (const Profile& p : info.profiles) profiles.push_back({{"min", p.min}, {"opt", p.opt}, {"max", p.max}});
   for (const LayerReport& layer : info.layers) layers.push_back(layer_to_json(layer));
-  json quantization;
+  json quantization, build;
   if (!info.quantization_json.empty()) {
     VTL_ASSIGN(quantization, parse_json(info.quantization_json));
+  }
+  if (!info.build_json.empty()) {
+    VTL_ASSIGN(build, parse_json(info.build_json));
   }
   return dump_json({{"producer", info.producer},
                     {"model_name", info.model_name},
@@ -55,6 +58,7 @@ Result<std::string> info_to_json(const EngineInfo& info) {
                     {"preprocess", std::move(preprocess)},
                     {"labels", info.labels},
                     {"quantization", std::move(quantization)},
+                    {"build", std::move(build)},
                     {"layers", std::move(layers)}});
 }
 
@@ -74,10 +78,11 @@ Result<EngineInfo> info_from_json(std::string_view text) {
   });
   j["labels"].for_each([&](const JsonCursor& c) { info.labels.push_back(c.text()); });
   j["layers"].for_each([&](const JsonCursor& c) { info.layers.push_back(layer_from_json(c)); });
-  // Engines of before 0.1.0 lack it.
-  if (j.has("quantization") && !j["quantization"].json().is_null()) {
-    VTL_ASSIGN(info.quantization_json, dump_json(j["quantization"].json()));
-  }
+  // Engines of before 0.1.0 lack them.
+  for (const auto& [key, text] : {std::pair{"quantization", &info.quantization_json}, {"build", &info.build_json}})
+    if (j.has(key) && !j[key].json().is_null()) {
+      VTL_ASSIGN(*text, dump_json(j[key].json()));
+    }
   const JsonCursor preprocess = j["preprocess"];
   if (!status.ok()) return status;
   VTL_ASSIGN(const std::string contract, dump_json(preprocess.json()));

@@ -139,6 +139,12 @@ class Backend {
   virtual Result<std::vector<LayerReport>> compile(Graph& graph, const CompileOptions& options) const = 0;
   virtual Result<std::shared_ptr<const Program>> load(std::shared_ptr<const Graph> graph,
                                                       const LoadOptions& options) const = 0;
+  // As compile(), of a graph that is the engine's own but for its weights. A backend whose engines take weights
+  // does not compile again.
+  virtual Result<std::vector<LayerReport>> refit(const Engine& /*engine*/, Graph& graph,
+                                                 const CompileOptions& options) const {
+    return compile(graph, options);
+  }
 };
 
 }  // namespace vitrail

@@ -2,12 +2,23 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "engine/engine.h"
+#include "vitrail/tensor.h"
 
 namespace vitrail {
+
+// Samples that a library's own calibration runs (TensorRT 8.5 to 10).
+struct CalibrationFeed {
+  int64_t count = 0;
+  // Sample `index`: every input of the graph by name, its first extent 1.
+  std::function<Result<std::vector<NamedTensor>>(int64_t index)> load;
+  std::string cache;  // file of the ranges, in the library's own format: read where it exists, else written
+  bool wanted() const { return count > 0 || !cache.empty(); }
+};
 
 // What a build is told beyond CompileOptions where a library of its own (TensorRT) makes the engine.
 struct PlanOptions {
@@ -21,6 +32,7 @@ struct PlanOptions {
   bool refit = false;                           // the plan's weights can be exchanged
   std::string load_plan;                        // a bare plan made elsewhere, instead of building one; empty: none
   std::string save_plan;                        // file for the bare plan; empty: none
+  CalibrationFeed calibration;                  // for int8 of a float model
 };
 
 }  // namespace vitrail

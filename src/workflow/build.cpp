@@ -16,11 +16,14 @@
 #include "passes/widen_halves.h"
 #include "preprocess/dataset.h"
 #include "vitrail/version.h"
+#include "workflow/build_record.h"
 #include "workflow/calibrate.h"
 #include "workflow/compare_precisions.h"
 #include "workflow/downgrades.h"
 #include "workflow/open.h"
 #include "workflow/read_model.h"
+#include "workflow/sample_runner.h"
+#include "workflow/samples.h"
 
 namespace vitrail {
 namespace {
@@ -47,6 +50,10 @@ Status find_preprocess(const ModelOptions& options, ImportedModel& model) {
   } else if (auto it = model.graph.metadata.find(kPreprocessKey); it != model.graph.metadata.end()) {
     json = it->second;
     origin = "the model's metadata";
+  } else if (options.otherwise) {
+    model.preprocess = *options.otherwise;
+    model.preprocess_known = true;
+    return {};
   } else {
     model.warnings.push_back(
         fmt::format("no preprocessing is known: assuming shortest side to {} bicubic, centre crop, ImageNet "
@@ -134,11 +141,26 @@ Result<std::string> quantization_of(const Graph& graph) {
   return it->second;
 }
 
+// Pictures for TensorRT's own calibration of a float model. `skipped` is filled while it runs.
+Result<CalibrationFeed> feed_calibration(const ImportedModel& model, const BuildOptions& options,
+                                         std::vector<std::string>& skipped) {
+  CalibrationFeed feed = options.plan.calibration;
+  if (options.calibrate.empty()) return feed;
+  VTL_ASSIGN(SampleSource all, folder_samples(model.graph, model.preprocess, options.calibrate));
+  feed.count = std::min(all.count, options.calibrate_samples);
+  feed.load = [all = std::move(all), count = feed.count, &skipped](int64_t i) {
+    auto sample = all.load(i * all.count / count);
+    if (!sample.ok()) skipped.push_back(sample.status().message());
+    return sample;
+  };
+  return feed;
+}
+
 // How large each value becomes, for the precisions that need to know.
 Status find_ranges(const ImportedModel& model, const BuildOptions& options, const StageClock& clock,
                    std::map<std::string, float>& absmax, std::vector<std::string>& warnings) {
   if (options.precision != "fp8") {
-    if (!options.calibrate.empty())
+    if (!options.calibrate.empty() && !finds_ranges_itself(options))
       warnings.push_back(fmt::format(
           "--calibrate was left out: precision {} needs no calibration, only fp8 does", options.precision));
     return {};
@@ -155,6 +177,16 @@ Status find_ranges(const ImportedModel& model, const BuildOptions& options, cons
   VTL_ASSIGN(Calibration found, calibrate(model.graph, model.preprocess, calibration));
   absmax = std::move(found.absmax);
   warnings.insert(warnings.end(), found.warnings.begin(), found.warnings.end());
+  return {};
+}
+
+// The model is the engine's but for its weights, and is called by the engine's names.
+Status take_the_place(ImportedModel& model, const std::string& record, const BuildOptions& options,
+                      const std::string& model_path) {
+  const Engine& engine = *options.refit;
+  VTL_TRY(same_architecture(engine.info.build_json, record, options.refit_name, model_path));
+  use_names_of(*engine.graph, model.graph);
+  if (model.labels.empty()) model.labels = engine.info.labels;
   return {};
 }
 
@@ -218,6 +250,9 @@ Result<BuildOutcome> build_engine(const std::string& model_path, const std::stri
     VTL_TRY(use_byte_input(model.graph, byte_scaling(model.preprocess.mean, model.preprocess.std))
                 .with_context("--input uint8"));
 
+  outcome.info.build_json = record_build(model.graph, options);
+  if (options.refit) VTL_TRY(take_the_place(model, outcome.info.build_json, options, model_path));
+
   CompileOptions compile;
   VTL_TRY(find_ranges(model, options, clock, compile.absmax, outcome.warnings));
   VTL_TRY(clock.at("compile", 0.5));
@@ -227,9 +262,16 @@ Result<BuildOutcome> build_engine(const std::string& model_path, const std::stri
   PlanOptions plan = options.plan;
   plan.profiles = outcome.info.profiles;
   plan.workspace_bytes = options.workspace_bytes;
+  plan.calibration = {};
+  std::vector<std::string> skipped;
+  if (finds_ranges_itself(options)) {
+    VTL_ASSIGN(plan.calibration, feed_calibration(model, options, skipped));
+  }
   compile.plan = std::make_shared<const PlanOptions>(std::move(plan));
   compile.progress = [&](double done) { (void)clock.at("compile", 0.5 + 0.25 * done); };
-  VTL_ASSIGN(outcome.info.layers, backend->compile(model.graph, compile));
+  VTL_ASSIGN(outcome.info.layers, options.refit ? backend->refit(*options.refit, model.graph, compile)
+                                                : backend->compile(model.graph, compile));
+  if (!skipped.empty()) outcome.warnings.push_back(skipped_warning("calibration", skipped));
   // A backend that leaves no nodes has counted them itself.
   for (size_t i = 0; i < outcome.info.layers.size() && model.graph.nodes[0].op != Op::Plan; ++i)
     outcome.info.layers[i].flops_per_image = flops(model.graph, model.graph.nodes[i], 1);

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +40,7 @@ struct ModelOptions {
   ImportOptions import;
   std::string preprocess_file;  // overrides the model's metadata
   std::string labels_file;
+  std::optional<PreprocessContract> otherwise;  // where neither the model nor the file says; ImageNet's if unset
 };
 
 // Imports and simplifies. The preprocessing comes from `preprocess_file`, else from the model's metadata key
@@ -61,6 +64,9 @@ struct BuildOptions {
   int64_t calibrate_samples = 64;
   int threads = 1;  // that the memory plan is made for
   Progress progress;
+  // Set by refit_engine() (workflow/refit.h): the engine whose weights the model's take the place of.
+  std::shared_ptr<const Engine> refit;
+  std::string refit_name;
 };
 
 struct BuildOutcome {

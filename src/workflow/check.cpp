@@ -9,6 +9,7 @@
 #include "backends/reference/backend.h"
 #include "core/error.h"
 #include "passes/select_rows.h"
+#include "workflow/build_record.h"
 #include "workflow/open.h"
 #include "workflow/samples.h"
 
@@ -180,6 +181,7 @@ Result<VerifyReport> check_engine(const std::string& engine_path, const std::str
   VTL_ASSIGN(const OpenedEngine opened, open_engine(engine_path, {options.isa, options.threads}));
   const EngineInfo& info = opened.engine->info;
   VTL_ASSIGN(ImportedModel model, import_model(model_path, options.model));
+  use_names_of(*opened.engine->graph, model.graph);  // of a refitted engine
   VTL_ASSIGN(const auto stages, stage_points(*opened.engine->graph, model.graph));
   const auto graph = std::make_shared<const Graph>(std::move(model.graph));
   const auto reference = make_reference_backend();

@@ -74,16 +74,50 @@ def test_the_trained_model(vitrail, trt, shared_model):
     assert 40e6 < made["file_bytes"] < 60e6
 
 
-def test_stripped_plans_keep_their_weights_in_the_file(vitrail, trt, rtx, tiny, tmp_path):
-    if rtx and not GPU:
-        text = refusal(vitrail, "build", tiny, "--backend", "tensorrt", "--strip-weights", "-o", tmp_path / "x.vtl", expect=4)
-        assert "needs a GPU and its driver" in text
+def test_stripped_and_refittable_plans(vitrail, trt, rtx, tiny, tmp_path):
+    if rtx and not GPU:  # its builder compiles the kernels that lay out new weights, on the GPU
+        for option in ("--strip-weights", "--refit"):
+            text = refusal(vitrail, "build", tiny, "--backend", "tensorrt", option, "-o", tmp_path / "x.vtl", expect=4)
+            assert "needs a GPU and its driver" in text
         return
     full, stripped = tmp_path / "full.plan", tmp_path / "stripped.plan"
     trt("--save-engine", full, name="full")
     made, path = trt("--strip-weights", "--save-engine", stripped, name="stripped")
     assert stripped.stat().st_size < full.stat().st_size
     assert made["file_bytes"] > stripped.stat().st_size
+
+
+def test_plans_that_take_no_weights_are_not_refitted(vitrail, trt, tiny, pictures, tmp_path):
+    out = tmp_path / "x.vtl"
+    _, path = trt(name="fixed")
+    text = refusal(vitrail, "refit", path, "--weights", tiny, "-o", out, expect=3)
+    assert "was built without --refit" in text and "vitrail build --backend tensorrt --refit" in text
+    plan = tmp_path / "e.plan"
+    trt("--save-engine", plan, name="made")
+    _, path = trt("--load-engine", plan, name="elsewhere")
+    assert "was made elsewhere" in refusal(vitrail, "refit", path, "--weights", tiny, "-o", out, expect=3)
+    _, path = trt("--target", "sm_89", precision="fp8", name="fp8_refit")
+    assert "fp8 ranges were calibrated with the weights" in refusal(vitrail, "refit", path, "--weights", tiny, "-o", out, expect=3)
+    assert not out.exists()
+
+
+def test_int8_by_calibration(vitrail, trt, rtx, tiny, pictures, tmp_path):
+    out, cache = tmp_path / "x.vtl", tmp_path / "calibration.cache"
+    trt(name="there")
+    build = ["build", tiny, "--backend", "tensorrt", "--precision", "int8", "-o", out]
+    if rtx:  # so is it with 11
+        text = refusal(vitrail, *build, "--calibrate", pictures, expect=4)
+        assert "TensorRT-RTX" in text and "has no calibration of its own" in text and "vitrail quantize" in text
+    elif GPU:
+        vitrail(*build, "--calibrate", pictures, "--calibration-cache", cache)
+        assert "-EntropyCalibration2" in cache.read_text().splitlines()[0]
+        vitrail(*build, "--calibration-cache", cache)  # no pictures are needed now
+    assert "--calibration-cache is for --precision int8, not for fp32" in refusal(
+        vitrail, *build[:4], "--calibration-cache", cache, "-o", out, expect=2)
+    quantized = tmp_path / "q.onnx"
+    vitrail("quantize", tiny, "--images", pictures, "-o", quantized, "--max-drop", "1", "--min-cosine", "0")
+    text = refusal(vitrail, "build", quantized, *build[2:], "--calibrate", pictures, expect=2)
+    assert "stand in its Q/DQ pairs" in text
 
 
 def test_options_of_the_builder(trt):

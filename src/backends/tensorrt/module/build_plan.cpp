@@ -5,6 +5,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "backends/tensorrt/module/calibrator.h"
 #include "backends/tensorrt/module/host.h"
 #include "core/error.h"
 #include "core/files.h"
@@ -101,7 +102,28 @@ bool is_dynamic(const Graph& graph) {
   return std::ranges::any_of(graph.inputs, [&](ValueId id) { return !is_fixed(*graph.value(id).shape); });
 }
 
+std::vector<NamedTensor> weights_of(const Network& network) {
+  std::vector<NamedTensor> out;
+  for (const NamedWeights& w : network.refittable()) {
+    const Tensor view(*dtype_of(w.weights.type), w.shape, w.weights.values, nullptr);
+    out.push_back({w.name, view.clone()});
+  }
+  return out;
+}
+
 }  // namespace
+
+Result<std::vector<NamedTensor>> plan_weights(const Library& library, const Graph& graph,
+                                              const CompileOptions& options) {
+  Logger logger;
+  VTL_ASSIGN(const Precision precision, parse_precision(options.precision));
+  VTL_ASSIGN(const auto builder, library.make_builder(logger));
+  const auto definition = make_network(*builder, precision);
+  if (!definition) return explain_failure(logger, {}, "TensorRT's builder");
+  Network network(*definition, graph, precision, logger, options.absmax);
+  VTL_TRY(network.build());
+  return weights_of(network);
+}
 
 Result<BuiltPlan> read_plan_file(const Graph& graph, const std::string& path) {
   constexpr size_t kMaxPlanBytes = size_t{64} << 30;
@@ -122,9 +144,9 @@ Result<BuiltPlan> read_plan_file(const Graph& graph, const std::string& path) {
 Result<BuiltPlan> build_plan(const Library& library, const Graph& graph, const CompileOptions& options,
                              const PlanOptions& plan) {
   Logger logger;
-  VTL_ASSIGN(const Precision precision, parse_precision(options.precision));
+  VTL_ASSIGN(const Precision precision, parse_precision(options.precision, plan.calibration.wanted()));
   VTL_ASSIGN(const auto builder, library.make_builder(logger));
-  const auto definition = make_network(*builder);
+  const auto definition = make_network(*builder, precision);
   const std::unique_ptr<nv::IBuilderConfig> config(builder->createBuilderConfig());
   if (!definition || !config) return explain_failure(logger, {}, "TensorRT's builder");
   Network network(*definition, graph, precision, logger, options.absmax);
@@ -137,6 +159,7 @@ Result<BuiltPlan> build_plan(const Library& library, const Graph& graph, const C
   config->setMemoryPoolLimit(nv::MemoryPoolType::kWORKSPACE, static_cast<size_t>(plan.workspace_bytes));
   // What each layer became is read back: `explain` needs the long form.
   config->setProfilingVerbosity(nv::ProfilingVerbosity::kDETAILED);
+  VTL_ASSIGN(const auto calibration, add_calibration(library, *builder, *config, graph, plan.calibration));
   if (built.dynamic) VTL_TRY(add_profiles(*builder, *config, graph, logger, plan.profiles));
   VTL_ASSIGN(const auto cache, open_cache(*config, logger, options.timing_cache));
 #if VTL_TRT_AT_LEAST(10, 0)
@@ -146,15 +169,12 @@ Result<BuiltPlan> build_plan(const Library& library, const Graph& graph, const C
   if (host_cancelled()) return cancelled();
   const std::unique_ptr<nv::IHostMemory> memory(builder->buildSerializedNetwork(*definition, *config));
   if (host_cancelled()) return cancelled();
+  if (calibration) VTL_TRY(calibration->finish());
   if (!memory) return explain_failure(logger, graph.nodes, "the TensorRT build");
   VTL_TRY(save_cache(*config, options.timing_cache));
   const auto* bytes = static_cast<const std::byte*>(memory->data());
   built.bytes.assign(bytes, bytes + memory->size());
-  if (plan.strip_weights)
-    for (const NamedWeights& w : network.refittable()) {
-      const Tensor view(*dtype_of(w.weights.type), w.shape, w.weights.values, nullptr);
-      built.weights.push_back({w.name, view.clone()});
-    }
+  if (plan.strip_weights || plan.refit) built.weights = weights_of(network);
   built.layers = logger.layers();
   return built;
 }

@@ -94,7 +94,7 @@ std::optional<nv::DataType> fp8_type() {
 #endif
 }
 
-Result<Precision> parse_precision(const std::string& name) {
+Result<Precision> parse_precision(const std::string& name, [[maybe_unused]] bool calibrated) {
   Precision p;
   if (name == "fp32") return p;
   p.tf32 = true;
@@ -103,6 +103,12 @@ Result<Precision> parse_precision(const std::string& name) {
   if (!half && name != "bf16")
     return usage_error("--precision {}: the tensorrt backend has fp32, tf32, fp16, bf16, int8 and fp8", name);
   p.keep_float = true;
+#if VTL_TRT_HAS_CALIBRATOR
+  if (calibrated && name == "int8") {
+    p.weak = p.half_flag = p.int8_flag = true;
+    return p;
+  }
+#endif
 #if VTL_TRT_AT_LEAST(10, 0)
   p.compute = half ? nv::DataType::kHALF : nv::DataType::kBF16;
   p.fp8 = name == "fp8";
@@ -120,7 +126,7 @@ void set_precision(nv::IBuilderConfig& config, const Precision& precision) {
     config.setFlag(nv::BuilderFlag::kTF32);
   else
     config.clearFlag(nv::BuilderFlag::kTF32);
-#if !VTL_TRT_AT_LEAST(10, 0)
+#if VTL_TRT_HAS_CALIBRATOR
   if (precision.half_flag) {
     config.setFlag(nv::BuilderFlag::kFP16);
     config.setFlag(nv::BuilderFlag::kPREFER_PRECISION_CONSTRAINTS);
@@ -130,22 +136,30 @@ void set_precision(nv::IBuilderConfig& config, const Precision& precision) {
 }
 
 void pin_to_float([[maybe_unused]] nv::ILayer& layer) {
-#if !VTL_TRT_AT_LEAST(10, 0)
+#if VTL_TRT_HAS_CALIBRATOR
   layer.setPrecision(nv::DataType::kFLOAT);
   for (int i = 0; i < layer.getNbOutputs(); ++i) layer.setOutputType(i, nv::DataType::kFLOAT);
 #endif
 }
 
-std::unique_ptr<nv::INetworkDefinition> make_network(nv::IBuilder& builder) {
+std::unique_ptr<nv::INetworkDefinition> make_network(nv::IBuilder& builder,
+                                                     [[maybe_unused]] const Precision& precision) {
 #if VTL_TRT_AT_LEAST(11, 0)
   constexpr uint32_t kFlags = 0;  // strongly typed, always
 #elif VTL_TRT_AT_LEAST(10, 0)
-  const uint32_t kFlags = bit(nv::NetworkDefinitionCreationFlag::kSTRONGLY_TYPED);
+  const uint32_t kFlags = precision.weak ? 0 : bit(nv::NetworkDefinitionCreationFlag::kSTRONGLY_TYPED);
 #else
   const uint32_t kFlags = bit(nv::NetworkDefinitionCreationFlag::kEXPLICIT_BATCH);
 #endif
   return std::unique_ptr<nv::INetworkDefinition>(builder.createNetworkV2(kFlags));
 }
+
+#if VTL_TRT_HAS_CALIBRATOR
+bool set_calibrator(nv::IBuilderConfig& config, nv::IInt8Calibrator& calibrator, nv::IOptimizationProfile* profile) {
+  config.setInt8Calibrator(&calibrator);
+  return !profile || config.setCalibrationProfile(profile);
+}
+#endif
 
 nv::ILayer* add_cast(nv::INetworkDefinition& network, nv::ITensor& x, nv::DataType to) {
 #if VTL_TRT_AT_LEAST(8, 6)

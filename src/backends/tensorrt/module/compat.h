@@ -26,6 +26,8 @@ namespace nv = nvinfer1;
 inline constexpr bool kStronglyTyped = VTL_TRT_AT_LEAST(10, 0);
 inline constexpr bool kHasNormalization = VTL_TRT_AT_LEAST(8, 6);
 inline constexpr bool kHasAttention = VTL_TRT_AT_LEAST(10, 14);
+// IInt8EntropyCalibrator2, in a weakly typed network.
+#define VTL_TRT_HAS_CALIBRATOR (!VTL_TRT_AT_LEAST(11, 0))
 // Whether two contexts may use one profile at the same time. Before 10, a second one gets an engine of its
 // own.
 inline constexpr bool kProfilesAreShared = VTL_TRT_AT_LEAST(10, 0);
@@ -50,17 +52,25 @@ std::string_view type_name(nv::DataType type);  // "float16", …
 struct Precision {
   nv::DataType compute = nv::DataType::kFLOAT;  // of tensors; kFLOAT everywhere in a weakly typed network
   bool tf32 = false;
+  bool weak = !kStronglyTyped;                // the builder chooses types, within the flags
   bool half_flag = false, int8_flag = false;  // weak typing
   bool fp8 = false;                           // products between Q/DQ pairs of E4M3
   bool keep_float = false;  // LayerNorm and softmax stay in float32 though the rest does not
 };
-// kUsage for an unknown name, kUnavailable where this version has no such precision.
-Result<Precision> parse_precision(const std::string& name);
+// kUsage for an unknown name, kUnavailable where this version has no such precision. `calibrated`: TensorRT finds the
+// ranges of int8 itself.
+Result<Precision> parse_precision(const std::string& name, bool calibrated = false);
 void set_precision(nv::IBuilderConfig& config, const Precision& precision);
 // In a weakly typed network: this layer computes in float32. Nothing elsewhere.
 void pin_to_float(nv::ILayer& layer);
 
-std::unique_ptr<nv::INetworkDefinition> make_network(nv::IBuilder& builder);
+std::unique_ptr<nv::INetworkDefinition> make_network(nv::IBuilder& builder, const Precision& precision);
+#if VTL_TRT_HAS_CALIBRATOR
+// The last versions that have it call it deprecated, and weak typing too.
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+// `profile` may be null where no input depends on the batch.
+bool set_calibrator(nv::IBuilderConfig& config, nv::IInt8Calibrator& calibrator, nv::IOptimizationProfile* profile);
+#endif
 
 // Layers that are named or called otherwise. Null where the version has none or refuses.
 nv::ILayer* add_cast(nv::INetworkDefinition& network, nv::ITensor& x, nv::DataType to);

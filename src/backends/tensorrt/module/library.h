@@ -24,6 +24,7 @@ class Library {
   bool is_rtx() const { return rtx_; }
   // "TensorRT 8.5.3", "TensorRT-RTX 1.7.1"
   std::string name() const;
+  int version() const { return version_; }  // as the library counts it: 8503, 101601
   const std::string& path() const { return path_; }
 
  private:

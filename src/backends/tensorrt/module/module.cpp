@@ -4,24 +4,12 @@
 
 #include "backends/tensorrt/module/host.h"
 #include "backends/tensorrt/module/plan_backend.h"
-#include "backends/tensorrt/module_entry.h"
 #include "vitrail/version.h"
-
-namespace vitrail::tensorrt {
-namespace {
-
-Host host;
-
-}  // namespace
-
-bool host_cancelled() { return host.cancelled && host.cancelled(); }
-
-}  // namespace vitrail::tensorrt
 
 extern "C" __attribute__((visibility("default"))) const vitrail::Backend* vitrail_tensorrt_backend(
     const char* version, size_t layout, const vitrail::tensorrt::Host& from) {
   if (std::strcmp(version, vitrail::version()) != 0 || layout != vitrail::tensorrt::kLayout) return nullptr;
-  vitrail::tensorrt::host = from;
+  vitrail::tensorrt::set_host(from);
   static const vitrail::tensorrt::PlanBackend backend;
   return &backend;
 }

@@ -115,7 +115,7 @@ nv::ITensor* Network::out(nv::ILayer* layer) {
 
 nv::ITensor* Network::pinned(nv::ITensor* x) {
   const auto it = maker_.find(x);
-  if (precision_.keep_float && it != maker_.end()) pin_to_float(*it->second);
+  if (precision_.keep_float && precision_.weak && it != maker_.end()) pin_to_float(*it->second);
   return x;
 }
 

@@ -6,6 +6,7 @@
 #include "backends/cuda/device.h"
 #include "backends/tensorrt/module/build_plan.h"
 #include "backends/tensorrt/module/inspect.h"
+#include "backends/tensorrt/module/plan_weights.h"
 #include "backends/tensorrt/module/program.h"
 #include "core/error.h"
 #include "core/files.h"
@@ -50,14 +51,17 @@ Result<std::vector<LayerReport>> PlanBackend::compile(Graph& graph, const Compil
   VTL_ASSIGN(const Library* library, Library::get());
   PlanOptions plan = options.plan ? *options.plan : PlanOptions();
   if (plan.profiles.empty()) plan.profiles.push_back({1, options.max_batch, options.max_batch});
-  if (options.precision == "int8" && plan.load_plan.empty() &&
-      std::ranges::none_of(graph.nodes, [](const Node& n) {
-        return n.op == Op::QuantizedLinear || n.op == Op::DequantizeLinear;
-      }))
-    return usage_error(
-        "--precision int8: the model has no Q/DQ pairs around its products; make some with `vitrail "
-        "quantize`, or give a model that "
-        "ONNX Runtime's quantize_static or NVIDIA's ModelOpt wrote");
+  if (options.precision == "int8" && plan.load_plan.empty()) {
+    const bool pairs = std::ranges::any_of(graph.nodes, [](const Node& n) {
+      return n.op == Op::QuantizedLinear || n.op == Op::DequantizeLinear;
+    });
+    if (!pairs && !plan.calibration.wanted())
+      return usage_error(
+          "--precision int8: the model has no Q/DQ pairs around its products; make some with `vitrail quantize`, give a model "
+          "that ONNX Runtime's quantize_static or NVIDIA's ModelOpt wrote, or --calibrate FOLDER (TensorRT 8.5 to 10)");
+    if (pairs && plan.calibration.wanted())
+      return usage_error("--calibrate: the ranges of this model stand in its Q/DQ pairs; leave the option out");
+  }
   BuiltPlan built;
   if (plan.load_plan.empty()) {
     VTL_ASSIGN(built, build_plan(*library, graph, options, plan));
@@ -80,13 +84,10 @@ Result<std::vector<LayerReport>> PlanBackend::compile(Graph& graph, const Compil
   node.stage = "model";
   node.inputs.push_back(add_weight(graph, "tensorrt.plan", bytes_tensor(std::move(built.bytes))));
   node.inputs.insert(node.inputs.end(), graph.inputs.begin(), graph.inputs.end());
-  if (!built.weights.empty()) {
-    std::vector<std::string> names;
-    for (NamedTensor& w : built.weights) {
-      names.push_back(w.name);
-      node.inputs.push_back(add_weight(graph, "tensorrt.weight", std::move(w.tensor)));
-    }
-    node.attributes[kWeightNames] = std::move(names);
+  if (!built.weights.empty()) describe_weights(built.weights, node);
+  if (plan.strip_weights) {
+    node.attributes[kStripped] = int64_t{1};
+    attach_weights(std::move(built.weights), graph, node);
   }
   node.outputs = graph.outputs;
   node.attributes[kContextBytes] = back.context_bytes;
@@ -103,6 +104,33 @@ Result<std::vector<LayerReport>> PlanBackend::compile(Graph& graph, const Compil
   compact(graph);
   VTL_TRY(verify_graph(graph));
   return std::move(inspected.reports);
+}
+
+Result<std::vector<LayerReport>> PlanBackend::refit(const Engine& engine, Graph& graph,
+                                                    const CompileOptions& options) const {
+  VTL_ASSIGN(const PlanWeights known, read_weights(*engine.graph));
+  VTL_ASSIGN(const Library* library, Library::get());
+  VTL_ASSIGN(std::vector<NamedTensor> weights, plan_weights(*library, graph, options));
+  VTL_TRY(use_plan_names(known, weights));
+  Node node = engine.graph->nodes[0];
+  std::vector<std::byte> baked;
+  if (!known.stripped && cuda::current_device().ok()) {
+    VTL_ASSIGN(baked, bake_weights(*library, *engine.graph, known, weights));
+    describe_weights(weights, node);
+  }
+  const Tensor& plan = engine.graph->constant(node.input(0));
+  node.inputs = {add_weight(graph, "tensorrt.plan", baked.empty() ? plan : bytes_tensor(std::move(baked)))};
+  node.inputs.insert(node.inputs.end(), graph.inputs.begin(), graph.inputs.end());
+  if (const Tensor& kept = graph.constant(node.input(0)); kept.data() == plan.data())
+    attach_weights(std::move(weights), graph, node);
+  node.outputs = graph.outputs;
+  for (const char* key : {kLibraryKey, kDeviceKey})
+    if (const auto it = engine.graph->metadata.find(key); it != engine.graph->metadata.end())
+      graph.metadata[key] = it->second;
+  graph.nodes = {std::move(node)};
+  compact(graph);
+  VTL_TRY(verify_graph(graph));
+  return engine.info.layers;
 }
 
 Result<std::shared_ptr<const Program>> PlanBackend::load(std::shared_ptr<const Graph> graph,

@@ -7,6 +7,7 @@
 
 #include "backends/tensorrt/module/context.h"
 #include "backends/tensorrt/module/plan_backend.h"
+#include "backends/tensorrt/module/plan_weights.h"
 #include "core/error.h"
 
 namespace vitrail::tensorrt {
@@ -102,27 +103,6 @@ Status PlanProgram::check_interface(const nv::ICudaEngine& engine) const {
   return {};
 }
 
-// Weights that the plan left out, or that were exchanged since, are behind the graph's inputs.
-Status PlanProgram::put_weights(nv::ICudaEngine& engine) const {
-  const auto names = node().attributes.find(kWeightNames);
-  if (names == node().attributes.end()) return {};
-  const auto* list = std::get_if<std::vector<std::string>>(&names->second);
-  const size_t first = 1 + graph_->inputs.size();
-  if (!list || node().inputs.size() != first + list->size())
-    return bad_input("the engine's weights are damaged; build it again");
-  VTL_ASSIGN(const auto refitter, library_->make_refitter(engine, logger_));
-  for (size_t i = 0; i < list->size(); ++i) {
-    const ValueId id = node().input(first + i);
-    if (!graph_->is_constant(id)) return bad_input("the engine's weight '{}' is missing", (*list)[i]);
-    const Tensor& t = graph_->constant(id);
-    const auto type = type_of(t.dtype());
-    if (!type || !refitter->setNamedWeights((*list)[i].c_str(), {*type, t.data(), t.count()}))
-      return explain_failure(logger_, {}, fmt::format("weight '{}'", (*list)[i]));
-  }
-  if (!refitter->refitCudaEngine()) return explain_failure(logger_, {}, "putting the weights into the plan");
-  return {};
-}
-
 Result<std::shared_ptr<LoadedEngine>> PlanProgram::deserialize() const {
   const Tensor& plan = graph_->constant(node().input(0));
   auto loaded = std::make_shared<LoadedEngine>();
@@ -139,7 +119,8 @@ Result<std::shared_ptr<LoadedEngine>> PlanProgram::deserialize() const {
                     device_.cc));
   }
   VTL_TRY(check_interface(*loaded->engine));
-  VTL_TRY(put_weights(*loaded->engine));
+  VTL_ASSIGN(const PlanWeights weights, read_weights(*graph_));
+  VTL_TRY(put_weights(*library_, *loaded->engine, weights, logger_));
   return loaded;
 }
 

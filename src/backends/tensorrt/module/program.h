@@ -48,7 +48,6 @@ class PlanProgram : public Program, public std::enable_shared_from_this<PlanProg
   Status open();
   Status check_device() const;
   Status check_interface(const nv::ICudaEngine& engine) const;
-  Status put_weights(nv::ICudaEngine& engine) const;
   Result<std::shared_ptr<LoadedEngine>> deserialize() const;
 
   std::shared_ptr<const Graph> graph_;
