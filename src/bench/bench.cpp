@@ -57,14 +57,14 @@ std::optional<DeviceFigures> device_figures(const std::vector<Sample>& samples, 
 }
 
 // Derives the figures of one configuration from its samples.
-void finish(const BenchSubject& subject, const BenchOptions& options, Timing timing, BenchResult& result) {
+void finish(const BenchSubject& subject, const BenchOptions& options, Timing timing, double wall, BenchResult& result) {
   const std::vector<double> microseconds = timing.microseconds();
   result.latency = summarize(microseconds);
   result.distribution_us = quantiles(microseconds, kQuantiles);
   result.iterations = static_cast<int64_t>(timing.samples.size());
   result.warm_up = timing.warm_up;
   result.shortened = timing.shortened;
-  if (const double wall = timing.wall_seconds(); wall > 0)
+  if (wall > 0)
     result.images_per_second =
         static_cast<double>(result.iterations) * static_cast<double>(result.batch) / wall;
   if (const double flops = flops_per_image(subject.layers); flops > 0) {
@@ -92,7 +92,8 @@ Status measure(const BenchSubject& subject, const BenchOptions& options, int64_t
   if (max_seconds) timing_options.max_seconds = *max_seconds * (1 - layer_share);
   Timing timing;
   Status status = time_batches([&](int stream) { return run(stream, nullptr); }, timing_options, timing);
-  finish(subject, options, std::move(timing), result);
+  const double wall = timing.wall_seconds();
+  finish(subject, options, std::move(timing), wall, result);
   result.peak_rss_bytes = peak_rss_bytes();
   if (subject.device_bytes) result.device_bytes = subject.device_bytes();
   if (status.ok() && options.layers && !subject.layers.empty()) {
@@ -112,11 +113,71 @@ Status check(const BenchOptions& options) {
   return Status();
 }
 
-}  // namespace
+// One subject's part of a batch size that several share.
+struct Turn {
+  BenchSubject::Run run;
+  Timing timing;
+  double wall = 0;  // of its own rounds
+  BenchResult result;
+};
 
-Status run_bench(const BenchSubject& subject, const BenchOptions& options, BenchReport& report) {
-  report = BenchReport();
-  VTL_TRY(check(options));
+Status take_turns(std::span<const BenchSubject> subjects, const BenchOptions& options, int64_t rounds,
+                  std::optional<double> seconds, std::vector<Turn>& turns) {
+  for (int64_t round = 0; round < rounds; ++round)
+    for (size_t k = 0; k < subjects.size(); ++k) {
+      const size_t i = (k + static_cast<size_t>(round)) % subjects.size();  // nobody is always the first
+      TimingOptions timing{round == 0 ? options.warm_up : 1,
+                           options.iterations * (round + 1) / rounds - options.iterations * round / rounds,
+                           options.streams,
+                           {},
+                           options.clock,
+                           subjects[i].device_times};
+      if (seconds) timing.max_seconds = *seconds / static_cast<double>(rounds * static_cast<int64_t>(subjects.size()));
+      Timing part;
+      Turn& turn = turns[i];
+      const Status status = time_batches([&](int stream) { return turn.run(stream, nullptr); }, timing, part);
+      turn.wall += part.wall_seconds();
+      turn.timing.warm_up += part.warm_up;
+      turn.timing.shortened |= part.shortened;
+      turn.timing.samples.insert(turn.timing.samples.end(), part.samples.begin(), part.samples.end());
+      VTL_TRY(status);
+    }
+  return {};
+}
+
+Status measure_in_turns(std::span<const BenchSubject> subjects, const BenchOptions& options, int64_t batch,
+                        std::optional<double> max_seconds, int64_t rounds, std::vector<BenchReport>& reports) {
+  std::vector<Turn> turns(subjects.size());
+  const bool resettable = reset_peak_rss();
+  for (size_t i = 0; i < subjects.size(); ++i) {
+    BenchResult& result = turns[i].result;
+    result.batch = batch;
+    result.streams = options.streams;
+    result.threads = options.threads;
+    reports[i].peak_rss_resettable = resettable;
+    VTL_ASSIGN(turns[i].run, subjects[i].prepare(batch, options.streams));
+    if (subjects[i].planned_bytes) result.planned_bytes = subjects[i].planned_bytes(batch) * options.streams;
+  }
+  const double layer_share = options.layers ? kLayerShare : 0.0;
+  std::optional<double> seconds;
+  if (max_seconds) seconds = *max_seconds * (1 - layer_share);
+  Status status = take_turns(subjects, options, rounds, seconds, turns);
+  for (size_t i = 0; i < subjects.size(); ++i) {
+    const BenchSubject& subject = subjects[i];
+    Turn& turn = turns[i];
+    finish(subject, options, std::move(turn.timing), turn.wall, turn.result);
+    turn.result.peak_rss_bytes = peak_rss_bytes();
+    if (subject.device_bytes) turn.result.device_bytes = subject.device_bytes();
+    if (status.ok() && options.layers && !subject.layers.empty())
+      status = time_layers(subject, turn.run, options,
+                           max_seconds ? *max_seconds * layer_share / static_cast<double>(subjects.size()) : HUGE_VAL, turn.result);
+    if (turn.result.iterations > 0) reports[i].results.push_back(std::move(turn.result));
+  }
+  return status.with_context(fmt::format("batch {}", batch));
+}
+
+BenchReport begin_report(const BenchSubject& subject, const BenchOptions& options) {
+  BenchReport report;
   report.model = subject.model;
   report.engine_hash = subject.engine_hash;
   report.backend = subject.backend;
@@ -132,7 +193,11 @@ Status run_bench(const BenchSubject& subject, const BenchOptions& options, Bench
   report.warm_up = options.warm_up;
   report.iterations = options.iterations;
   report.max_seconds = options.max_seconds;
+  return report;
+}
 
+// `one` measures a batch size within a time.
+Status for_each_batch(const BenchOptions& options, const std::function<Status(int64_t batch, std::optional<double> seconds)>& one) {
   const auto total = static_cast<int64_t>(options.batches.size());
   const int64_t start = options.clock();
   Status status;
@@ -143,11 +208,40 @@ Status run_bench(const BenchSubject& subject, const BenchOptions& options, Bench
       const double left = *options.max_seconds - seconds_since(start, options.clock);
       share = std::max(left / static_cast<double>(total - i), 1e-9);
     }
-    status = measure(subject, options, options.batches[static_cast<size_t>(i)], share, report);
+    status = one(options.batches[static_cast<size_t>(i)], share);
   }
+  if (options.progress && status.ok()) options.progress(total, total);
+  return status;
+}
+
+}  // namespace
+
+Status run_bench(const BenchSubject& subject, const BenchOptions& options, BenchReport& report) {
+  report = BenchReport();
+  VTL_TRY(check(options));
+  report = begin_report(subject, options);
+  const Status status = for_each_batch(options, [&](int64_t batch, std::optional<double> seconds) {
+    return measure(subject, options, batch, seconds, report);
+  });
   report.cancelled = status.code() == Code::kCancelled;
   add_warnings(report);
-  if (options.progress && status.ok()) options.progress(total, total);
+  return status;
+}
+
+Status run_bench_in_turns(std::span<const BenchSubject> subjects, const BenchOptions& options, int rounds,
+                          std::vector<BenchReport>& reports) {
+  reports.clear();
+  VTL_TRY(check(options));
+  if (rounds < 1) return usage_error("{} rounds; it must be at least 1", rounds);
+  for (const BenchSubject& subject : subjects) reports.push_back(begin_report(subject, options));
+  const int64_t most = std::min<int64_t>(rounds, std::max<int64_t>(options.iterations, 1));
+  const Status status = for_each_batch(options, [&](int64_t batch, std::optional<double> seconds) {
+    return measure_in_turns(subjects, options, batch, seconds, most, reports);
+  });
+  for (BenchReport& report : reports) {
+    report.cancelled = status.code() == Code::kCancelled;
+    add_warnings(report);
+  }
   return status;
 }
 

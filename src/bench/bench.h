@@ -7,6 +7,7 @@
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -100,6 +101,12 @@ struct BenchReport {
 // Measures every batch size in the given order. On a failure or an interruption (kCancelled) the report holds
 // what was finished before, with the interrupted configuration's iterations so far.
 Status run_bench(const BenchSubject& subject, const BenchOptions& options, BenchReport& report);
+
+// Several subjects at the same batch sizes. Their batches come in `rounds` that take turns, so that a machine that slows
+// down slows all of them; warm_up belongs to the first round. reports[i] is of subjects[i]; its peak_rss_bytes counts all
+// of them. A failure ends all: the reports hold what was finished before.
+Status run_bench_in_turns(std::span<const BenchSubject> subjects, const BenchOptions& options, int rounds,
+                          std::vector<BenchReport>& reports);
 
 // The schema of docs/report-schema.md, kind "bench".
 nlohmann::ordered_json to_json(const BenchReport& report);

@@ -85,12 +85,19 @@ Result<ModelOptions> ModelFlags::options() const {
   return options;
 }
 
-void BackendFlags::add(CLI::App& verb) {
+void BackendFlags::add(CLI::App& verb, bool several) {
   verb.add_option("--backend", backend, "cpu, cuda, tensorrt or reference")->capture_default_str();
-  verb.add_option("--precision", precision,
-                  "cpu and reference: fp32; cuda and tensorrt: fp32, tf32, fp16, bf16, fp8 (wants --calibrate), int8")
-      ->check(CLI::IsMember({"fp32", "tf32", "fp16", "bf16", "fp8", "int8"}))
-      ->capture_default_str();
+  precisions = {precision};
+  CLI::Option* option = verb.add_option(
+      "--precision", precisions,
+      several ? "One or more, with commas: an engine of each, measured in turns, and one report. cpu: fp32, int8; cuda and "
+                "tensorrt: fp32, tf32, fp16, bf16, fp8, int8 (of a float model with --calibrate)"
+              : "cpu and reference: fp32; cuda and tensorrt: fp32, tf32, fp16, bf16, fp8 (wants --calibrate), int8");
+  option->check(CLI::IsMember({"fp32", "tf32", "fp16", "bf16", "fp8", "int8"}))->capture_default_str();
+  if (several)
+    option->delimiter(',')->allow_extra_args(false);
+  else
+    option->expected(1);
   verb.add_option("--timing-cache", timing_cache,
                   "File of kernel timings (cuda: default ~/.cache/vitrail/tactics.json; tensorrt: its own format, default none)");
   verb.add_option(
@@ -99,7 +106,7 @@ void BackendFlags::add(CLI::App& verb) {
       ->check(CLI::IsMember({"float32", "uint8"}))
       ->capture_default_str();
   verb.add_option("--calibrate", calibrate,
-                  "fp8: folder of pictures that the ranges of values are taken from");
+                  "fp8, and int8 of a float model with tensorrt 8.5 to 10: folder of pictures that the ranges of values are taken from");
   verb.add_option("--calibrate-samples", calibrate_samples, "At most so many of them, evenly spread")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
@@ -107,7 +114,7 @@ void BackendFlags::add(CLI::App& verb) {
 
 void BackendFlags::apply(BuildOptions& options) const {
   options.backend = backend;
-  options.precision = precision;
+  options.precision = precisions.front();
   options.timing_cache = timing_cache;
   options.byte_input = input == "uint8";
   options.calibrate = calibrate;

@@ -30,7 +30,8 @@ struct ModelFlags {
 struct BackendFlags {
   std::string backend = "cpu", precision = "fp32", timing_cache, input = "float32", calibrate;
   int64_t calibrate_samples = 64;
-  void add(CLI::App& verb);
+  std::vector<std::string> precisions;  // as given; the first is `precision`
+  void add(CLI::App& verb, bool several = false);
   void apply(BuildOptions& options) const;
 };
 struct ThreadFlag {

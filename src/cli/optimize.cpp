@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "workflow/optimize.h"
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -29,6 +30,9 @@ Status run_optimize(const OptimizeFlags& flags) {
   OptimizeOptions options = flags.options;
   VTL_ASSIGN(options.bench, flags.bench.options());
   flags.backend_flags.apply(options.build);
+  if (flags.backend_flags.precisions.size() > 1) options.precisions = flags.backend_flags.precisions;
+  for (const std::string& p : options.precisions)
+    if (std::ranges::count(options.precisions, p) > 1) return usage_error("--precision names {} twice", p);
   VTL_TRY(flags.plan_flags.apply(options.build));
   VTL_ASSIGN(options.build.model, flags.model_flags.options());
   VTL_ASSIGN(options.build.workspace_bytes, parse_bytes(flags.workspace));
@@ -40,19 +44,26 @@ Status run_optimize(const OptimizeFlags& flags) {
   options.build.progress = progress_bar(flags.json);
   OptimizeOutcome outcome;
   const Status status = optimize(flags.model, flags.folder, options, outcome);
-  for (const std::string& w : outcome.build.warnings) warn(w);
+  for (const std::string& w : outcome.warnings) warn(w);
+  const bool several = outcome.engines.size() > 1;
+  for (const OptimizedEngine& e : outcome.engines)
+    for (const std::string& w : e.build.warnings) warn(several ? e.precision + ": " + w : w);
   if (flags.json) {
     if (!outcome.report.json.empty()) print(outcome.report.json);
     return status;
   }
-  if (!outcome.build.hash.empty())
-    print(plan_text(outcome.build.plan, outcome.build.max_batch, options.bench.threads));
-  if (!outcome.verify.outputs.empty()) print("\n" + to_table(outcome.verify));
-  if (!outcome.bench.results.empty()) print("\n" + to_table(outcome.bench));
+  for (const OptimizedEngine& e : outcome.engines) {
+    if (several) print(fmt::format("\n=== {} ===\n", e.precision));
+    if (!e.status.ok()) print(e.status.message() + "\n");
+    if (!e.build.hash.empty()) print(plan_text(e.build.plan, e.build.max_batch, options.bench.threads));
+    if (!e.verify.outputs.empty()) print("\n" + to_table(e.verify));
+    if (!e.bench.results.empty()) print("\n" + to_table(e.bench));
+  }
+  if (!outcome.report.text.empty()) print("\n" + outcome.report.text);
+  for (const OptimizedEngine& e : outcome.engines)
+    if (!e.build.hash.empty()) print(fmt::format("Engine {} (hash {})\n", e.path, e.build.hash));
   if (!outcome.report.text.empty())
-    print("\n" + outcome.report.text +
-          fmt::format("\nEngine {0}/engine.vtl (hash {1})\nReport {0}/report.html, report.md, report.json\n",
-                      flags.folder, outcome.build.hash));
+    print(fmt::format("Report {0}/report.html, report.md, report.json\n", flags.folder));
   return status;
 }
 
@@ -66,7 +77,7 @@ void add_optimize(CLI::App& app, Action& action) {
       ->required();
   verb->add_option("-o,--output", flags->folder, "Folder for the engine, the results and the report")
       ->required();
-  flags->backend_flags.add(*verb);
+  flags->backend_flags.add(*verb, true);
   flags->plan_flags.add(*verb);
   verb->add_flag("--drop-fake-quantization", flags->options.build.fuse.drop_fake_quantization,
                  "Quantized models: leave out the rounding around float layers, so that they fuse");

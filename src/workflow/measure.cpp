@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "workflow/measure.h"
 
+#include <malloc.h>
+
 #include "backends/cpu/kernels/kernels.h"
 #include "core/error.h"
 #include "graph/cost.h"
@@ -49,59 +51,107 @@ struct Buffers {
   }
 };
 
-}  // namespace
+// An open engine and what its subject's functions work on: a session for each configuration, so that its memory is that of
+// this batch size alone.
+struct Measured {
+  OpenedEngine opened;
+  std::shared_ptr<Session> session;
+  std::vector<Buffers> buffers;  // by stream
+};
 
-Status measure_engine(const std::string& engine_path, MeasureOptions options, BenchReport& report) {
-  VTL_ASSIGN(const OpenedEngine opened, open_engine(engine_path, {options.isa, options.bench.threads}));
-  const EngineInfo& info = opened.engine->info;
-  // A device's peak cannot be read off the host's cores.
-  if (runs_on_host(info.backend))
-    options.bench.peak_gflops = cpu::measure_fma_peak_gflops(options.bench.threads * options.bench.streams);
-
+Result<BenchSubject> subject_of(Measured& m, const MeasureOptions& options) {
+  const EngineInfo& info = m.opened.engine->info;
   BenchSubject subject;
   subject.layers = info.layers;
   subject.model = info.model_name;
-  subject.engine_hash = opened.engine->hash;
+  subject.engine_hash = m.opened.engine->hash;
   subject.backend = info.backend;
   subject.precision = info.precision;
-  subject.isa = opened.isa;
-  subject.gpu = opened.program->device_info();
-  subject.layer_bytes = [&](int64_t batch) {
+  subject.isa = m.opened.isa;
+  subject.gpu = m.opened.program->device_info();
+  subject.layer_bytes = [&m](int64_t batch) {
     std::vector<double> bytes;
-    for (const Node& node : opened.engine->graph->nodes)
-      bytes.push_back(traffic_bytes(*opened.engine->graph, node, batch));
+    for (const Node& node : m.opened.engine->graph->nodes)
+      bytes.push_back(traffic_bytes(*m.opened.engine->graph, node, batch));
     return bytes;
   };
-  subject.library_us = [&](int64_t batch) { return opened.program->library_us(batch); };
+  subject.library_us = [&m](int64_t batch) { return m.opened.program->library_us(batch); };
   subject.runner = fmt::format("vitrail {}", version());
-  subject.planned_bytes = [&](int64_t batch) {
-    const auto plan = opened.program->plan(batch, options.bench.threads);
+  subject.planned_bytes = [&m, threads = options.bench.threads](int64_t batch) {
+    const auto plan = m.opened.program->plan(batch, threads);
     return plan.ok() ? plan->total() : 0;
   };
-  // A session for each configuration, so that its memory is that of this batch size alone.
-  std::shared_ptr<Session> session;
-  std::shared_ptr<std::vector<Buffers>> buffers;
-  subject.device_times = [&buffers](int stream) { return (*buffers)[static_cast<size_t>(stream)].times; };
-  subject.device_bytes = [&session] { return session->device_bytes(); };
-  subject.prepare = [&](int64_t batch, int streams) -> Result<BenchSubject::Run> {
-    session.reset();
+  subject.device_times = [&m](int stream) { return m.buffers[static_cast<size_t>(stream)].times; };
+  subject.device_bytes = [&m] { return m.session->device_bytes(); };
+  subject.prepare = [&m, threads = options.bench.threads, workspace = options.workspace_bytes](
+                        int64_t batch, int streams) -> Result<BenchSubject::Run> {
+    m.session.reset();
+    m.buffers.clear();
     SessionOptions session_options;
     session_options.streams = streams;
-    session_options.threads = options.bench.threads;
+    session_options.threads = threads;
     session_options.max_batch = batch;
-    session_options.workspace_bytes = options.workspace_bytes;
-    VTL_ASSIGN(session, Session::create(opened.engine, opened.program, session_options));
-    buffers = std::make_shared<std::vector<Buffers>>();
+    session_options.workspace_bytes = workspace;
+    VTL_ASSIGN(m.session, Session::create(m.opened.engine, m.opened.program, session_options));
     for (int i = 0; i < streams; ++i) {
-      VTL_ASSIGN(Buffers b, Buffers::make(*opened.program, *opened.engine->graph, batch));
-      buffers->push_back(std::move(b));
+      VTL_ASSIGN(Buffers b, Buffers::make(*m.opened.program, *m.opened.engine->graph, batch));
+      m.buffers.push_back(std::move(b));
     }
-    return BenchSubject::Run([session, buffers](int stream, Observer* observer) {
-      Buffers& b = (*buffers)[static_cast<size_t>(stream)];
-      return session->run(b.input_views, b.output_views, observer, &b.times);
+    return BenchSubject::Run([&m](int stream, Observer* observer) {
+      Buffers& b = m.buffers[static_cast<size_t>(stream)];
+      return m.session->run(b.input_views, b.output_views, observer, &b.times);
     });
   };
+  return subject;
+}
+
+// A device's peak cannot be read off the host's cores.
+void find_peak(const Measured& m, BenchOptions& bench) {
+  if (runs_on_host(m.opened.engine->info.backend))
+    bench.peak_gflops = cpu::measure_fma_peak_gflops(bench.threads * bench.streams);
+}
+
+}  // namespace
+
+Status measure_engine(const std::string& engine_path, MeasureOptions options, BenchReport& report) {
+  Measured measured;
+  VTL_ASSIGN(measured.opened, open_engine(engine_path, {options.isa, options.bench.threads}));
+  find_peak(measured, options.bench);
+  VTL_ASSIGN(const BenchSubject subject, subject_of(measured, options));
   return run_bench(subject, options.bench, report);
+}
+
+Status measure_engines(const std::vector<std::string>& engines, MeasureOptions options, int rounds,
+                       std::vector<BenchReport>& reports) {
+  reports.clear();
+  // Each alone for its memory: one batch of each size.
+  MeasureOptions alone = options;
+  alone.bench.warm_up = 0;
+  alone.bench.iterations = 1;
+  alone.bench.layers = false;
+  alone.bench.max_seconds.reset();
+  alone.bench.progress = nullptr;
+  std::vector<BenchReport> memory(engines.size());
+  for (size_t i = 0; i < engines.size(); ++i) {
+    ::malloc_trim(0);
+    VTL_TRY(measure_engine(engines[i], alone, memory[i]).with_context(engines[i]));
+  }
+  std::vector<Measured> measured(engines.size());
+  std::vector<BenchSubject> subjects;
+  for (size_t i = 0; i < engines.size(); ++i) {
+    VTL_ASSIGN(measured[i].opened, open_engine(engines[i], {options.isa, options.bench.threads}));
+    if (i == 0) find_peak(measured[i], options.bench);
+    VTL_ASSIGN(BenchSubject subject, subject_of(measured[i], options));
+    subjects.push_back(std::move(subject));
+  }
+  const Status status = run_bench_in_turns(subjects, options.bench, rounds, reports);
+  for (size_t i = 0; i < reports.size(); ++i) {
+    reports[i].peak_rss_resettable = memory[i].peak_rss_resettable;
+    for (BenchResult& result : reports[i].results)
+      for (const BenchResult& m : memory[i].results)
+        if (m.batch == result.batch) result.peak_rss_bytes = m.peak_rss_bytes;
+  }
+  return status;
 }
 
 }  // namespace vitrail

@@ -7,7 +7,7 @@ import numpy
 import pytest
 from conftest import BINARY, SHARED
 
-VERBS = ["export", "inspect", "build", "run", "verify", "bench", "report", "optimize", "explain", "completion", "quantize", "compare", "serve", "load", "client"]
+VERBS = ["export", "inspect", "build", "refit", "run", "verify", "bench", "report", "optimize", "explain", "completion", "quantize", "compare", "serve", "load", "client"]
 BENCH_KEYS = {"batch", "streams", "threads", "mean_us", "median_us", "p90_us", "p95_us", "p99_us", "min_us", "max_us",
               "images_per_second", "peak_rss_bytes", "planned_bytes", "gflops", "peak_fraction"}
 
@@ -130,6 +130,28 @@ def test_optimize_leaves_engine_and_report(vitrail, tiny, pictures, tmp_path):
     assert "<svg" in html and "http://" not in html.replace("http://www.w3.org", "") and "https://" not in html
     vitrail("report", tmp_path / "out/bench.json", tmp_path / "out/verify.json", "-o", tmp_path / "again")
     assert (tmp_path / "again/report.md").read_text() == (tmp_path / "out/report.md").read_text()
+
+
+def test_optimize_in_several_precisions(vitrail, tiny, pictures, tmp_path):
+    out = tmp_path / "out"
+    arguments = ["optimize", tiny, "--images", pictures, "-o", out, "--batch", "1,4", "--iterations", 20, "--warm-up", 2]
+    report = vitrail.json(*arguments, "--precision", "fp32,int8", "--calibrate", pictures)
+    for name in ("engine_fp32.vtl", "engine_int8.vtl", "model_int8.onnx", "verify_int8.json", "bench_fp32.json", "report.html"):
+        assert (out / name).stat().st_size > 0
+    runs = {run["label"]: run for run in report["runs"]}
+    assert set(runs) == {"fp32 (cpu)", "int8 (cpu)"}
+    assert all(r["iterations"] == 20 for run in runs.values() for r in run["results"])
+    assert all(r["peak_rss_bytes"] > 0 for run in runs.values() for r in run["results"])
+    assert "certified" in vitrail("explain", out / "engine_int8.vtl").stdout
+    assert vitrail.json("explain", out / "engine_int8.vtl")["certified"] is True
+
+
+def test_optimize_keeps_what_works_when_a_precision_fails(vitrail, tiny, pictures, tmp_path):
+    out = tmp_path / "out"
+    done = vitrail("optimize", tiny, "--images", pictures, "-o", out, "--batch", "1", "--iterations", 5, "--precision", "fp16,fp32", expect=4)
+    assert "fp16, " in done.stderr and "engine_fp32.vtl kept" in done.stderr
+    assert "fp32 (cpu)" in (out / "report.md").read_text()
+    assert "names fp32 twice" in vitrail("optimize", tiny, "--images", pictures, "-o", out, "--precision", "fp32,fp32", expect=2).stderr
 
 
 def test_preprocessing_contract_is_checked(vitrail, tiny, tmp_path):
