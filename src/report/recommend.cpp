@@ -58,6 +58,21 @@ std::optional<size_t> choose(const Data& data, Rank rank) {
   return best;
 }
 
+// A certificate written into the engine changes its hash, so the engine's description counts as well.
+bool is_of(const Verification& v, const Run& run) {
+  const bool same_hash = !run.engine_hash.empty() && v.engine_hash == run.engine_hash;
+  const bool same_build = !v.precision.empty() && v.precision == run.precision && v.backend == run.backend &&
+                          v.model == run.model;
+  return same_hash || same_build;
+}
+
+// Of the device where both ran on one.
+std::optional<double> memory_reduction(const Point& p, const Point& b) {
+  for (const auto member : {&Point::device_bytes, &Point::peak_rss_bytes})
+    if (p.*member && b.*member && *(p.*member) > 0 && *(b.*member) > 0) return 1 - *(p.*member) / *(b.*member);
+  return std::nullopt;
+}
+
 Gain gain_over_batch_one(const Run& run, int64_t batch) {
   Gain gain;
   gain.baseline = run.label + " at batch 1";
@@ -128,14 +143,15 @@ std::string headline(const Run& run, const Recommendation& r) {
 
 }  // namespace
 
+const Verification* verification_for(const Run& run, const Data& data) {
+  const auto it = std::ranges::find_if(data.verifications, [&](const Verification& v) { return is_of(v, run); });
+  return it == data.verifications.end() ? nullptr : &*it;
+}
+
 Verified verification_of(const Run& run, const Data& data) {
   Verified found = Verified::kNo;
   for (const Verification& v : data.verifications) {
-    // A certificate written into the engine changes its hash, so the engine's description counts as well.
-    const bool same_hash = !run.engine_hash.empty() && v.engine_hash == run.engine_hash;
-    const bool same_build = !v.precision.empty() && v.precision == run.precision &&
-                            v.backend == run.backend && v.model == run.model;
-    if (!same_hash && !same_build) continue;
+    if (!is_of(v, run)) continue;
     if (!v.passed) return Verified::kFailed;
     found = Verified::kPassed;
   }
@@ -179,9 +195,7 @@ Gain gain_over(const Run& run, const Run& baseline, int64_t batch) {
     if (gain.throughput_batch == batch || b->images_per_second <= 0) continue;
     gain.throughput_gain = p.images_per_second / b->images_per_second;
     gain.throughput_batch = p.batch;
-    gain.memory_reduction.reset();
-    if (p.peak_rss_bytes && b->peak_rss_bytes && *p.peak_rss_bytes > 0 && *b->peak_rss_bytes > 0)
-      gain.memory_reduction = 1 - *p.peak_rss_bytes / *b->peak_rss_bytes;
+    gain.memory_reduction = memory_reduction(p, *b);
   }
   return gain;
 }

@@ -53,5 +53,6 @@ std::optional<size_t> baseline_of(const Data& data);
 // Whether every run that names its processor names the same one.
 bool on_one_machine(const Data& data);
 Verified verification_of(const Run& run, const Data& data);
+const Verification* verification_for(const Run& run, const Data& data);  // the first; null: none
 
 }  // namespace vitrail::report

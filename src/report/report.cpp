@@ -52,8 +52,10 @@ std::string render_text(const Data& data, const Recommendation& r, const Tables&
 }  // namespace
 
 std::string verdict(const Verification& v) {
+  const std::string subject = v.precision.empty() ? (v.passed ? "Passed" : "Failed")
+                                                  : fmt::format("{} ({}) {}", v.precision, v.backend, v.passed ? "passed" : "failed");
   std::string text =
-      fmt::format("{} against {} on {} sample{}", v.passed ? "Passed" : "Failed",
+      fmt::format("{} against {} on {} sample{}", subject,
                   v.reference.empty() ? "the reference" : v.reference, v.samples, v.samples == 1 ? "" : "s");
   if (!v.dataset.empty()) text += " of " + v.dataset;
   if (v.max_scaled) text += fmt::format("; tolerance {:g} of the greatest value", *v.max_scaled);

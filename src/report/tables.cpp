@@ -106,7 +106,9 @@ Table gain_table(const Data& data, const Recommendation& recommendation) {
   Table table{"gains", "Gain over the baseline",
               "",      {"runner", "speed-up (latency)", "throughput gain", "memory reduction"},
               {},      -1};
-  const auto baseline = baseline_of(data);
+  std::optional<size_t> baseline = baseline_of(data);
+  const bool among_engines = !baseline && data.runs.size() > 1;  // the first row, then
+  if (among_engines) baseline = 0;
   if (!baseline) {
     table.caption = "No baseline (PyTorch, another runtime, the reference backend) was measured.";
     table.rows.push_back({"every run", kNotMeasured});
@@ -116,16 +118,29 @@ Table gain_table(const Data& data, const Recommendation& recommendation) {
       "Baseline: {}. Latency at the smallest, throughput and peak memory at batch 32 or else the "
       "greatest batch that both were measured at.",
       data.runs[*baseline].label);
+  const bool verified = !data.verifications.empty();
+  if (verified) {
+    table.caption += " Agreement and cosine: of the first output, against the reference backend.";
+    table.header.insert(table.header.end(), {"top-1 agreement", "cosine"});
+  }
+  const auto add = [&](size_t i, std::vector<std::string> row) {
+    if (recommendation.run == i) table.emphasised_row = static_cast<int>(table.rows.size());
+    const Verification* v = verification_for(data.runs[i], data);
+    const Compared* output = v && !v->outputs.empty() ? &v->outputs[0] : nullptr;
+    if (verified) {
+      row.push_back(output ? share(output->top1) : "–");
+      row.push_back(output ? cosine(output->cosine) : "–");
+    }
+    table.rows.push_back(std::move(row));
+  };
+  if (among_engines) add(0, {data.runs[0].label, "1", "1", "–"});
   for (size_t i = 0; i < data.runs.size(); ++i) {
     if (i == *baseline) continue;
     const Gain g = gain_over(data.runs[i], data.runs[*baseline], kGainBatch);
-    if (recommendation.run == i) table.emphasised_row = static_cast<int>(table.rows.size());
-    table.rows.push_back(
-        {data.runs[i].label,
-         g.speed_up ? fmt::format("{} (batch {})", times(*g.speed_up), g.speed_up_batch) : "–",
-         g.throughput_gain ? fmt::format("{} (batch {})", times(*g.throughput_gain), g.throughput_batch)
-                           : "–",
-         g.memory_reduction ? percent(*g.memory_reduction) : "–"});
+    add(i, {data.runs[i].label,
+            g.speed_up ? fmt::format("{} (batch {})", times(*g.speed_up), g.speed_up_batch) : "–",
+            g.throughput_gain ? fmt::format("{} (batch {})", times(*g.throughput_gain), g.throughput_batch) : "–",
+            g.memory_reduction ? percent(*g.memory_reduction) : "–"});
   }
   if (table.rows.empty()) table.rows.push_back({"other runs", kNotMeasured});
   return table;

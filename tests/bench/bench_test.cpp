@@ -306,5 +306,50 @@ TEST(ThisMachine, KnowsItself) {
   EXPECT_EQ(utc_timestamp().size(), 20u);
 }
 
+TEST_F(Bench, SubjectsTakeTurnsAndKeepTheirOwnTimes) {
+  std::string order;
+  BenchSubject slow = subject;
+  slow.precision = "int8";
+  const auto logging = [&](char name, int64_t factor) {
+    return [this, &order, name, factor](int64_t batch, int) -> Result<BenchSubject::Run> {
+      return BenchSubject::Run([this, &order, name, factor, batch](int, Observer*) {
+        if (++runs == fail_at) return bad_input("layer qkv: NaN");
+        order += name;
+        now += factor * batch * 1'000'000;
+        return Status();
+      });
+    };
+  };
+  subject.prepare = logging('a', 2);
+  slow.prepare = logging('b', 4);
+  const std::vector<BenchSubject> both{subject, slow};
+  options.batches = {1};
+  options.warm_up = 2;
+  options.iterations = 5;
+  std::vector<BenchReport> reports;
+  ASSERT_TRUE(run_bench_in_turns(both, options, 2, reports).ok());
+  // Two to warm up, two of five; then the other way round, one to warm up, three of five.
+  EXPECT_EQ(order, "aaaabbbbbbbbaaaa");
+  ASSERT_EQ(reports.size(), 2u);
+  EXPECT_EQ(reports[1].precision, "int8");
+  for (const auto& [i, us] : {std::pair{0u, 2000.0}, {1u, 4000.0}}) {
+    ASSERT_EQ(reports[i].results.size(), 1u);
+    const BenchResult& r = reports[i].results[0];
+    EXPECT_EQ(r.iterations, 5);
+    EXPECT_EQ(r.warm_up, 3);
+    EXPECT_DOUBLE_EQ(r.latency.median, us);
+    EXPECT_DOUBLE_EQ(r.images_per_second, 1e6 / us);  // the other's turns are not counted
+  }
+
+  runs = 0;
+  fail_at = 11;
+  options.batches = {1, 4};
+  const Status failed = run_bench_in_turns(both, options, 2, reports);
+  EXPECT_EQ(failed.code(), Code::kBadInput);
+  EXPECT_THAT(failed.message(), HasSubstr("batch 1"));
+  EXPECT_EQ(reports[0].results.at(0).iterations, 2);
+  EXPECT_EQ(run_bench_in_turns(both, options, 0, reports).code(), Code::kUsage);
+}
+
 }  // namespace
 }  // namespace vitrail

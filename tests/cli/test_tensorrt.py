@@ -192,6 +192,19 @@ def test_running_without_a_gpu_says_so(vitrail, trt, tmp_path):
     assert "CUDA" in text or "driver" in text
 
 
+def test_optimize_keeps_what_it_built_where_nothing_runs(vitrail, trt, tiny, pictures, tmp_path):
+    if GPU:
+        pytest.skip("there is a GPU here")
+    trt(name="there")
+    out = tmp_path / "out"
+    text = refusal(vitrail, "optimize", tiny, "--backend", "tensorrt", "--precision", "fp32,fp16", "--images", pictures, "-o", out, expect=4)
+    assert "CUDA" in text or "driver" in text
+    assert f"{out}/engine_fp32.vtl, {out}/engine_fp16.vtl kept" in text
+    for name in ("fp32", "fp16"):
+        assert vitrail.json("explain", out / f"engine_{name}.vtl")["precision"] == name
+    assert not (out / "report.html").exists()
+
+
 def test_fp8_runs_the_products_in_8_bits(trt):
     made, _ = trt("--target", "sm_89", precision="fp8", name="fp8")
     linear = [l for l in made["layers"] if l["op"] == "Linear"]

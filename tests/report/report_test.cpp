@@ -170,7 +170,25 @@ TEST(Tables, GainsAreThoseOfTheProtocol) {
   const Data data = full_data();
   const Table table = gain_table(data, recommend(data));
   EXPECT_THAT(table.rows,
-              ElementsAre(ElementsAre("fp32 (cpu)", "2.00× (batch 1)", "2.50× (batch 32)", "0 %")));
+              ElementsAre(ElementsAre("fp32 (cpu)", "2.00× (batch 1)", "2.50× (batch 32)", "0 %", "100.00 %", "1.0000000")));
+}
+
+TEST(Tables, WithoutPyTorchGainsAreOverTheFirstEngine) {
+  auto half = bench_json("fp16 (cuda)", "vitrail", "fp16", {{1, 25}, {32, 400}});
+  half["engine_hash"] = "half";
+  half["results"][1]["device_bytes"] = 300 << 20;
+  auto full = bench_json("fp32 (cuda)", "vitrail", "fp32", {{1, 50}, {32, 100}});
+  full["results"][1]["device_bytes"] = 400 << 20;
+  const Data data = read_all({full, half, verify_json("half", true)});
+  const Table table = gain_table(data, recommend(data));
+  EXPECT_THAT(table.header, ElementsAre("runner", "speed-up (latency)", "throughput gain", "memory reduction",
+                                        "top-1 agreement", "cosine"));
+  ASSERT_EQ(table.rows.size(), 2u);
+  EXPECT_THAT(table.rows[0], ElementsAre("fp32 (cuda)", "1", "1", "–", "–", "–"));
+  EXPECT_EQ(table.rows[1][0], "fp16 (cuda)");
+  EXPECT_EQ(table.rows[1][2], "4.00× (batch 32)");
+  EXPECT_EQ(table.rows[1][3], "25 %");
+  EXPECT_EQ(table.rows[1][5], "1.0000000");
 }
 
 TEST(Tables, WhatRanOnADeviceShowsIt) {
