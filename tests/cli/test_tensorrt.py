@@ -3,6 +3,7 @@
 TensorRT-RTX that needs no GPU. None is run."""
 import os
 import pathlib
+import re
 import subprocess
 
 import pytest
@@ -151,6 +152,23 @@ def test_timing_cache(vitrail, trt, tiny, tmp_path):
     cache.write_bytes(b"no timing cache at all, and longer than a header would be" * 8)
     text = refusal(vitrail, "build", tiny, "--backend", "tensorrt", "--timing-cache", cache, "-o", tmp_path / "x.vtl", expect=3)
     assert str(cache) in text and "delete it" in text
+
+
+def test_a_workspace_that_is_too_small_says_how_much_is_needed(vitrail, trt, rtx, tiny, tmp_path):
+    trt(name="there")
+    arguments = ["build", tiny, "--backend", "tensorrt", "--precision", "fp16", "-o", tmp_path / "x.vtl", "--workspace"]
+    text = refusal(vitrail, *arguments, "64KiB", expect=2)
+    if rtx:
+        assert "--workspace 65536: it is too small for TensorRT's builder" in text
+        enough = re.search(r"give --workspace (\d+MiB)", text).group(1)
+        vitrail(*arguments, enough)
+
+
+def test_a_batch_outside_the_profiles(vitrail, trt, tmp_path):
+    if not GPU:
+        pytest.skip("an engine is loaded before its batch is looked at, and that needs a GPU")
+    _, path = trt("--profile", "1:8:16", name="small")
+    assert "128 is not between 1 and 16" in refusal(vitrail, "bench", path, "--batch", "128", expect=2)
 
 
 def test_options_that_make_no_sense(vitrail, trt, tiny, tmp_path):

@@ -7,6 +7,7 @@
 
 #include "backends/tensorrt/module/calibrator.h"
 #include "backends/tensorrt/module/host.h"
+#include "core/clock.h"
 #include "core/error.h"
 #include "core/files.h"
 
@@ -60,6 +61,8 @@ Result<std::unique_ptr<nv::ITimingCache>> open_cache(nv::IBuilderConfig& config,
   if (path.empty()) return cache;
   VTL_ASSIGN(const std::string blob, read_cache(path));
   if (blob.empty() || is_cache(config, blob)) cache.reset(config.createTimingCache(blob.data(), blob.size()));
+  // Of a damaged one an empty one is made, with a warning. So it is without a GPU, of a whole one too.
+  if (logger.lost_timing_cache()) cache.reset();
   if (!cache || !config.setTimingCache(*cache, false))
     return bad_input(
         "--timing-cache {}: it is no timing cache of this TensorRT and GPU, or it is damaged; delete it, and "
@@ -100,6 +103,25 @@ Status add_profiles(nv::IBuilder& builder, nv::IBuilderConfig& config, const Gra
 
 bool is_dynamic(const Graph& graph) {
   return std::ranges::any_of(graph.inputs, [&](ValueId id) { return !is_fixed(*graph.value(id).shape); });
+}
+
+// TensorRT does not say how much it wants: larger limits are tried, as long as that is quick. 0: none was found.
+int64_t workspace_that_works(nv::IBuilder& builder, nv::INetworkDefinition& network, nv::IBuilderConfig& config, int64_t limit) {
+  constexpr int64_t kMost = int64_t{1} << 38, kNanoseconds = 60'000'000'000;
+  const int64_t start = steady_nanoseconds();
+  for (int64_t bytes = limit; bytes < kMost && !host_cancelled();) {
+    bytes *= 2;
+    config.setMemoryPoolLimit(nv::MemoryPoolType::kWORKSPACE, static_cast<size_t>(bytes));
+    if (const std::unique_ptr<nv::IHostMemory> plan(builder.buildSerializedNetwork(network, config)); plan) return bytes;
+    if (steady_nanoseconds() - start > kNanoseconds) break;
+  }
+  return 0;
+}
+
+std::string too_small(int64_t limit, int64_t enough, const std::string& failure) {
+  const std::string way_out = enough > 0 ? fmt::format("{} bytes are enough: give --workspace {}MiB", enough, ((enough - 1) >> 20) + 1)
+                                         : std::string("no larger one was found within a minute");
+  return fmt::format("--workspace {}: it is too small for TensorRT's builder; {}. {}", limit, way_out, failure);
 }
 
 std::vector<NamedTensor> weights_of(const Network& network) {
@@ -169,8 +191,14 @@ Result<BuiltPlan> build_plan(const Library& library, const Graph& graph, const C
   if (host_cancelled()) return cancelled();
   const std::unique_ptr<nv::IHostMemory> memory(builder->buildSerializedNetwork(*definition, *config));
   if (host_cancelled()) return cancelled();
-  if (calibration) VTL_TRY(calibration->finish());
-  if (!memory) return explain_failure(logger, graph.nodes, "the TensorRT build");
+  if (calibration) VTL_TRY(calibration->finish(memory != nullptr));
+  if (!memory) {
+    Status failure = explain_failure(logger, graph.nodes, "the TensorRT build");
+    if (!wants_workspace(logger)) return failure;
+    const int64_t enough = workspace_that_works(*builder, *definition, *config, plan.workspace_bytes);
+    if (host_cancelled()) return cancelled();
+    return Status(Code::kResource, too_small(plan.workspace_bytes, enough, failure.message()));
+  }
   VTL_TRY(save_cache(*config, options.timing_cache));
   const auto* bytes = static_cast<const std::byte*>(memory->data());
   built.bytes.assign(bytes, bytes + memory->size());

@@ -65,8 +65,9 @@ class Calibrator : public nv::IInt8EntropyCalibrator2, public Calibration {
     }
   }
 
-  Status finish() override {
+  Status finish(bool built) override {
     VTL_TRY(failure_);
+    if (!built) return {};
     if (cache_.empty() && batches_.used() == 0)
       return bad_input("calibration: none of {} samples could be used{}{}", feed_.count,
                        batches_.skipped().empty() ? "" : ": ", batches_.skipped().empty() ? "" : batches_.skipped()[0]);

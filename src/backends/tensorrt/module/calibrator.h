@@ -14,8 +14,8 @@ namespace vitrail::tensorrt {
 class Calibration {
  public:
   virtual ~Calibration() = default;
-  // After the build: kBadInput or kUnavailable for what went wrong, else the cache is written.
-  virtual Status finish() = 0;
+  // After the build: kBadInput or kUnavailable for what went wrong, else the cache of a build that worked is written.
+  virtual Status finish(bool built) = 0;
 };
 
 // Hands a calibrator to the build, or its cached ranges where there are any. Null where none is wanted. kUnavailable where

@@ -137,7 +137,9 @@ Result<PlanContext::Bound*> PlanContext::bind(int64_t batch) {
   if (const auto it = bounds_.find(batch); it != bounds_.end()) return &it->second;
   Bound bound;
   bound.profile = program_->profile_of(batch);
-  if (bound.profile < 0) return bad_input("batch {} is in no profile of the plan", batch);
+  if (bound.profile < 0)
+    return bad_input("batch {} is in no profile of the plan ({}); build it with a --profile that holds it", batch,
+                     program_->profiles_text());
   // A graph holds the state of its context, which must keep its shapes: where a profile has one context only,
   // the context moves on and the old graph goes.
   if (!kProfilesAreShared)

@@ -47,6 +47,8 @@ constexpr Cause kCauses[] = {
     {"nsufficient workspace", Code::kResource, "give a larger --workspace"},
     {"nsufficient memory", Code::kResource,
      "give a larger --workspace or a smaller --profile, or end what else runs on the GPU"},
+    {"within workspace limit", Code::kResource, "give a larger --workspace"},
+    {"OutOfMemory", Code::kResource, "give a larger --workspace or a smaller --profile, or end what else runs on the GPU"},
     {"ut of memory", Code::kResource, "end what else runs on the GPU, or give a smaller --profile"},
     {"ould not find any implementation", Code::kUnavailable,
      "no kernel of this TensorRT computes it within the workspace: give a larger --workspace, another "
@@ -77,6 +79,8 @@ void Logger::log(Severity severity, const char* message) noexcept {
     const std::lock_guard lock(mutex_);
     if (severity <= Severity::kERROR && errors_.size() < kMostKept) errors_.emplace_back(message);
     const std::string_view text = message;
+    if (text.find("iming cache") != std::string_view::npos && text.find("ailed to deserialize") != std::string_view::npos)
+      lost_timing_cache_ = true;
     if (text.starts_with("Layers:\n") || text.starts_with("Engine Layer Information")) layers_ = text;
   } catch (...) {  // no memory for a message: the failure itself is still reported
   }
@@ -92,6 +96,8 @@ bool Logger::has(std::string_view text) const {
   return std::ranges::any_of(errors_,
                              [&](const std::string& e) { return e.find(text) != std::string::npos; });
 }
+
+bool Logger::lost_timing_cache() const { return lost_timing_cache_ && !has("cudaError"); }
 
 std::string Logger::layers() const {
   const std::lock_guard lock(mutex_);
@@ -119,6 +125,11 @@ const Node* find_layer(std::string_view text, std::span<const Node> nodes) {
     }
   }
   return found;
+}
+
+bool wants_workspace(const Logger& logger) {
+  return logger.has("within workspace limit") || logger.has("nsufficient workspace") ||
+         logger.has("ould not find any implementation") || logger.has("OutOfMemory (Requested size");
 }
 
 Status explain_failure(const Logger& logger, std::span<const Node> nodes, const std::string& what) {

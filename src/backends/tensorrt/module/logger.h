@@ -18,6 +18,7 @@ class Logger : public nv::ILogger {
 
   std::string first_error() const;        // the one that the others follow from; empty without one
   bool has(std::string_view text) const;  // in any error
+  bool lost_timing_cache() const;         // one was damaged or of another GPU, as far as there is a GPU
   std::string layers() const;             // the builder's list of the engine's layers; empty without one
   void clear();
 
@@ -25,11 +26,15 @@ class Logger : public nv::ILogger {
   mutable std::mutex mutex_;
   std::vector<std::string> errors_;
   std::string layers_;
+  bool lost_timing_cache_ = false;
 };
 
 // What a failed build or load means: the message of the log with the name of Vitrail's layer, the likely
 // cause and the way out. `nodes`: of the graph that was handed over; may be empty.
 Status explain_failure(const Logger& logger, std::span<const Node> nodes, const std::string& what);
+
+// Whether a build failed for want of workspace.
+bool wants_workspace(const Logger& logger);
 
 // The first node whose name stands in the text as a whole word; null for none. "{ForeignNode[a...b]}" names
 // its ends.

@@ -47,8 +47,19 @@ Status PlanProgram::read_plan() {
   return {};
 }
 
+// What needs no GPU to be seen; versions that differ by less are TensorRT's to judge.
+Status PlanProgram::check_library() const {
+  const auto built = graph_->metadata.find(kLibraryKey);
+  if (built == graph_->metadata.end()) return {};
+  const auto line = [](const std::string& name) { return name.substr(0, name.find('.')); };  // "TensorRT 8"
+  if (line(built->second) == line(library_->name())) return {};
+  return unavailable("the engine's plan was built by {}, here is {}: build it again here, or point VITRAIL_TENSORRT_LIB at that one",
+                     built->second, library_->name());
+}
+
 Status PlanProgram::open() {
   VTL_ASSIGN(library_, Library::get());
+  VTL_TRY(check_library());
   VTL_ASSIGN(device_, cuda::current_device());
   VTL_ASSIGN(runtime_, library_->make_runtime(logger_));
   size_t before = 0, after = 0, total = 0;
@@ -142,6 +153,13 @@ int PlanProgram::profile_of(int64_t batch) const {
     if (best < 0 || distance(static_cast<int>(p)) < distance(best)) best = static_cast<int>(p);
   }
   return best;
+}
+
+std::string PlanProgram::profiles_text() const {
+  std::string text;
+  for (size_t p = 0; p + 2 < profiles_.size(); p += 3)
+    text += fmt::format("{}{}:{}:{}", p ? ", " : "", profiles_[p], profiles_[p + 1], profiles_[p + 2]);
+  return text;
 }
 
 int64_t PlanProgram::context_bytes(int profile) const {

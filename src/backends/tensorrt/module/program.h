@@ -37,6 +37,7 @@ class PlanProgram : public Program, public std::enable_shared_from_this<PlanProg
   size_t profile_count() const { return std::max<size_t>(context_bytes_.size(), 1); }
   // The tightest profile that holds the batch; -1 for none.
   int profile_of(int64_t batch) const;
+  std::string profiles_text() const;  // "1:8:16, 16:32:64"
   int64_t context_bytes(int profile) const;
   int64_t io_bytes(int64_t batch) const;  // inputs and outputs on the device
   // An engine for one more context; given back by release().
@@ -46,7 +47,7 @@ class PlanProgram : public Program, public std::enable_shared_from_this<PlanProg
   PlanProgram(std::shared_ptr<const Graph> graph) : graph_(std::move(graph)) {}
   Status read_plan();
   Status open();
-  Status check_device() const;
+  Status check_library() const;
   Status check_interface(const nv::ICudaEngine& engine) const;
   Result<std::shared_ptr<LoadedEngine>> deserialize() const;
 
