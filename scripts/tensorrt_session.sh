@@ -30,13 +30,13 @@ loose=(--max-scaled-error 5e-2 --min-cosine 0.99 --samples "${SAMPLES:-8}")
 
 build() { "$vitrail" build "$model" --backend tensorrt "${profile[@]}" "$@"; }
 size() { stat -c %s "$1"; }
-# refused STATUS TEXT COMMAND…: the command ends so and says so.
+# refused STATUS TEXT COMMAND…: the command ends so ("any": in any way but well) and says so.
 refused() {
   local status=$1 text=$2 said
   shift 2
   said=$("$@" 2>&1)
   local got=$?
-  [ $got -eq "$status" ] && grep -qF -- "$text" <<<"$said" && { echo "as it should: $(grep -F -- "$text" <<<"$said" | head -1)"; return 0; }
+  { [ "$got" = "$status" ] || { [ "$status" = any ] && [ "$got" -gt 0 ] && [ "$got" -lt 126 ]; }; } && grep -qF -- "$text" <<<"$said" && { echo "as it should: $(grep -F -- "$text" <<<"$said" | head -1)"; return 0; }
   printf 'expected exit %s and "%s", got %s:\n%s\n' "$status" "$text" "$got" "$said"
   return 1
 }
@@ -78,11 +78,11 @@ section_int8() {
 section_refusals() {
   local status=0
   build --precision fp16 -o "$out/plain.vtl" --save-engine "$out/plain.plan" >/dev/null || return 1
-  refused 3 "batch 4096" "$vitrail" bench "$out/plain.vtl" --batch 4096 --iterations 1 || status=1
+  refused 2 "4096 is not between" "$vitrail" bench "$out/plain.vtl" --batch 4096 --iterations 1 || status=1
   refused 2 "give at least --workspace" build --precision fp16 --workspace 4KiB -o "$out/x.vtl" || status=1
   head -c 5000 "$out/plain.plan" >"$out/cut.plan"
   build --precision fp16 --load-engine "$out/cut.plan" -o "$out/cut.vtl" >/dev/null 2>&1
-  refused 3 "plan" "$vitrail" bench "$out/cut.vtl" --batch 1 --iterations 1 || status=1
+  refused any "plan" "$vitrail" bench "$out/cut.vtl" --batch 1 --iterations 1 || status=1
   printf 'no timing cache at all, and longer than a header would be%.0s' {1..8} >"$out/bad.cache"
   refused 3 "delete it" build --precision fp16 --timing-cache "$out/bad.cache" -o "$out/x.vtl" || status=1
   return $status

@@ -33,6 +33,12 @@ TEST(Failures, APlanForAnotherGpu) {
   EXPECT_THAT(s.message(), HasSubstr("for another GPU; build it again here, or with --hardware-compatible"));
 }
 
+TEST(Failures, APlanThatIsCut) {
+  const Status s = told("1: [engine.cpp::deserialize::42] Error Code 1: Serialization (Serialization assertion size >= needed failed.)");
+  EXPECT_EQ(s.code(), Code::kBadInput);
+  EXPECT_THAT(s.message(), HasSubstr("the plan is damaged"));
+}
+
 TEST(Failures, ATimingCacheThatIsDamaged) {
   const Status s = told("Timing cache deserialization failed: checksum");
   EXPECT_EQ(s.code(), Code::kBadInput);

@@ -5,6 +5,7 @@
 
 #include <cstring>
 
+#include "backends/cuda/device.h"
 #include "backends/tensorrt/module/build_plan.h"
 #include "backends/tensorrt/module/plan_backend.h"
 #include "graph/edit.h"
@@ -117,6 +118,39 @@ TEST(PlanWeights, AreTheGraphsNumbersInTheTypeOfTheNetwork) {
     uint16_t bits = 0;
     std::memcpy(&bits, (*half)[0].tensor.data(), sizeof bits);
     EXPECT_EQ(bits, 0x4800);  // 8 in float16
+  }
+}
+
+// Without a GPU the plan stays as it is, and the new weights lie beside it until it is loaded.
+TEST(PlanWeights, ARefitWithoutAGpuKeepsThePlanAndHoldsTheNewWeights) {
+  const auto library = Library::get();
+  if (!library.ok()) GTEST_SKIP() << library.status().message();
+  if (cuda::current_device().ok()) GTEST_SKIP() << "there is a GPU: the weights go into the plan, which must be a real one";
+  const auto old = plan_weights(**library, product(0), {});
+  if (!old.ok()) GTEST_SKIP() << "TensorRT's builder wants a GPU: " << old.status().message();
+  for (const bool stripped : {false, true}) {
+    Engine engine;
+    engine.graph = std::make_shared<const Graph>(compiled(*old, stripped));
+    engine.info.layers = {{"product", "MatMul", "", "kernel", "float32", {}, 16}};
+    Graph graph = product(8);
+    const auto layers = PlanBackend().refit(engine, graph, {});
+    ASSERT_TRUE(layers.ok()) << layers.status().message();
+    EXPECT_EQ(layers->at(0).name, "product");
+    const auto read = read_weights(graph);
+    ASSERT_TRUE(read.ok()) << read.status().message();
+    EXPECT_EQ(read->stripped, stripped);
+    EXPECT_THAT(read->names, ElementsAre("w", "b"));
+    ASSERT_EQ(read->tensors.size(), 2u);
+    EXPECT_THAT(read->tensors[0].as<float>(), ElementsAre(8, 1, 2, 3, 4, 5, 6, 7));
+    // The hashes are still those of what the plan was built with.
+    EXPECT_EQ(read->hashes, read_weights(*engine.graph)->hashes);
+    // And again, onto the engine that was refitted.
+    Engine refitted;
+    refitted.graph = std::make_shared<const Graph>(graph);
+    Graph third = product(9);
+    ASSERT_TRUE(PlanBackend().refit(refitted, third, {}).ok());
+    EXPECT_THAT(read_weights(third)->tensors[1].as<float>(), ElementsAre(0.5f, 9));
+    EXPECT_EQ(third.nodes[0].inputs.size(), 4u);
   }
 }
 

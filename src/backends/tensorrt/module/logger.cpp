@@ -31,6 +31,7 @@ constexpr Cause kCauses[] = {
      "--version-compatible"},
     {"platform specific tag", Code::kBadInput,
      "the plan was made by another version or for another platform; build it again here"},
+    {"Serialization", Code::kBadInput, "the plan is damaged, or of another version or platform; build it again here"},
     {"compute capability", Code::kUnavailable,
      "the plan was made for another GPU; build it again here, or with --hardware-compatible"},
     {"nvinfer_lean", Code::kUnavailable,
