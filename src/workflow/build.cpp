@@ -161,8 +161,9 @@ Status find_ranges(const ImportedModel& model, const BuildOptions& options, cons
                    std::map<std::string, float>& absmax, std::vector<std::string>& warnings) {
   if (options.precision != "fp8") {
     if (!options.calibrate.empty() && !finds_ranges_itself(options))
-      warnings.push_back(fmt::format(
-          "--calibrate was left out: precision {} needs no calibration, only fp8 does", options.precision));
+      warnings.push_back(options.precision == "int8"
+                             ? "--calibrate was left out: int8 ranges come from the model's Q/DQ pairs, which `vitrail quantize` makes"
+                             : fmt::format("--calibrate was left out: precision {} needs no calibration", options.precision));
     return {};
   }
   // The host's backends refuse fp8 in compile(), with their own words.

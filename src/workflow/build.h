@@ -58,8 +58,8 @@ struct BuildOptions {
   PlanOptions plan;          // for the tensorrt backend; profiles and workspace come from above
   // Pictures enter as uint8 [N,H,W,3] and are normalised inside (passes/byte_input.h).
   bool byte_input = false;
-  // For fp8: the folder of pictures that the ranges are taken from, and how many of them. Empty: synthetic
-  // noise.
+  // For fp8, and for int8 of a float model where the backend calibrates itself: the folder of pictures that the ranges are
+  // taken from, and how many of them. Empty: synthetic noise for fp8.
   std::string calibrate;
   int64_t calibrate_samples = 64;
   int threads = 1;  // that the memory plan is made for

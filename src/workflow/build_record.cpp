@@ -88,16 +88,19 @@ json describe_ports(const Graph& graph, const std::vector<ValueId>& ids) {
   return out;
 }
 
-bool quantizes(const json& record) {
-  for (const json& layer : record.value("layers", json::array()))
-    if (const json op = layer.is_object() ? layer.value("op", json()) : json();
-        op.is_string() && op.get<std::string>().find("uantize") != std::string::npos)
-      return true;
-  return false;
-}
-
 std::string text_of(const json& object, const char* key) {
   return object.is_object() && object.contains(key) && object[key].is_string() ? object[key].get<std::string>() : "";
+}
+
+// Empty where there is none.
+json list_of(const json& object, const char* key) {
+  return object.is_object() && object.contains(key) && object[key].is_array() ? object[key] : json::array();
+}
+
+bool quantizes(const json& record) {
+  return std::ranges::any_of(list_of(record, "layers"), [](const json& layer) {
+    return text_of(layer, "op").find("uantize") != std::string::npos;
+  });
 }
 
 struct Names {
@@ -118,7 +121,7 @@ Status compare_layer(const json& a, const json& b, size_t index, const Names& na
   if (text_of(a, "attributes") != text_of(b, "attributes"))
     return names.differ("layer '{}' ({}) has {} in the engine and {} in the model", name, op,
                         text_of(a, "attributes"), text_of(b, "attributes"));
-  const json x = a.value("inputs", json::array()), y = b.value("inputs", json::array());
+  const json x = list_of(a, "inputs"), y = list_of(b, "inputs");
   for (size_t i = 0; i < std::max(x.size(), y.size()); ++i) {
     const json p = i < x.size() ? x[i] : json(), q = i < y.size() ? y[i] : json();
     if (p.is_object() && q.is_object()) {
@@ -132,7 +135,7 @@ Status compare_layer(const json& a, const json& b, size_t index, const Names& na
       return names.differ("input {} of layer '{}' ({}) comes from elsewhere", i, name, op);
     }
   }
-  if (a.value("outputs", json()) != b.value("outputs", json()))
+  if (list_of(a, "outputs") != list_of(b, "outputs"))
     return names.differ("the outputs of layer '{}' ({}) go elsewhere", name, op);
   return {};
 }
@@ -217,15 +220,11 @@ Status same_architecture(const std::string& of_engine, const std::string& of_mod
                      "first (`vitrail quantize`), then refit with that",
                      engine, model);
   const Names names{engine, model};
-  const auto list = [](const json& record, const char* key) {
-    const json found = record.value(key, json());
-    return found.is_array() ? found : json::array();
-  };
-  VTL_TRY(compare_ports(list(a, "inputs"), list(b, "inputs"), "input", names));
-  const json x = list(a, "layers"), y = list(b, "layers");
+  VTL_TRY(compare_ports(list_of(a, "inputs"), list_of(b, "inputs"), "input", names));
+  const json x = list_of(a, "layers"), y = list_of(b, "layers");
   for (size_t i = 0; i < std::min(x.size(), y.size()); ++i) VTL_TRY(compare_layer(x[i], y[i], i, names));
   if (x.size() != y.size()) return names.differ("{} layers in the engine and {} in the model", x.size(), y.size());
-  return compare_ports(list(a, "outputs"), list(b, "outputs"), "output", names);
+  return compare_ports(list_of(a, "outputs"), list_of(b, "outputs"), "output", names);
 }
 
 void use_names_of(const Graph& other, Graph& graph) {

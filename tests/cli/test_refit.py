@@ -93,6 +93,39 @@ def test_safetensors_into_safetensors(vitrail, tmp_path):
     assert new.read_bytes() == built.read_bytes()
 
 
+@pytest.mark.filterwarnings("ignore")  # of PyTorch's exporter
+def test_safetensors_into_an_engine_of_an_export(vitrail, tmp_path):
+    """A model fine-tuned in PyTorch and saved there goes into the engine that was built from its ONNX export."""
+    import json
+
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    model = timm.create_model("vit_tiny_patch16_224", pretrained=False, img_size=32, num_classes=10, depth=2).eval()
+    onnx_file, tuned = tmp_path / "export.onnx", tmp_path / "tuned"
+    torch.onnx.export(model, (torch.zeros(2, 3, 32, 32),), str(onnx_file), dynamo=False, opset_version=17, input_names=["picture"],
+                      output_names=["scores"], dynamic_axes={"picture": {0: "batch"}, "scores": {0: "batch"}})
+    tuned.mkdir()
+    with torch.no_grad():
+        for value in model.parameters():
+            value.mul_(1.01)
+    save_file(model.state_dict(), tuned / "model.safetensors")
+    (tuned / "config.json").write_text(json.dumps({
+        "architecture": "vit_tiny_patch16_224", "num_classes": 10, "model_args": {"img_size": 32, "depth": 2},
+        "pretrained_cfg": {"input_size": [3, 32, 32], "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "crop_pct": 0.9}}))
+    old, new = tmp_path / "old.vtl", tmp_path / "new.vtl"
+    vitrail("build", onnx_file, "-o", old)
+    vitrail("refit", old, "--weights", tuned, "-o", new)
+    picture = numpy.random.default_rng(0).standard_normal((2, 3, 32, 32)).astype(numpy.float32)
+    numpy.save(tmp_path / "in.npy", picture)
+    vitrail("run", new, "--input", f"picture={tmp_path}/in.npy", "--output", f"scores={tmp_path}/scores.npy")
+    with torch.no_grad():
+        want = model(torch.from_numpy(picture)).numpy()
+    numpy.testing.assert_allclose(numpy.load(tmp_path / "scores.npy"), want, atol=2e-4 * abs(want).max())
+
+
 def refused(vitrail, engine, model, out, expect=3):
     text = vitrail("refit", engine, "--weights", model, "-o", out, expect=expect).stderr
     assert not out.exists()
