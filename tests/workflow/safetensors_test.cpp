@@ -133,7 +133,9 @@ TEST_F(Safetensors, NothingOfAnOrdinaryModelMissesTheFastPath) {
     ASSERT_TRUE(inspection.ok()) << inspection.status().message();
     for (const LayerReport& layer : inspection->layers)
       // A shape of a few integers, which SigLIP's head repeats its probe by, needs no kernel of its own.
-      if (layer.precision != "int64") EXPECT_THAT(layer.kernel, ::testing::Not(HasSubstr("reference"))) << name << ": " << layer.name;
+      if (layer.precision != "int64") {
+        EXPECT_THAT(layer.kernel, ::testing::Not(HasSubstr("reference"))) << name << ": " << layer.name;
+      }
   }
 }
 
