@@ -13,6 +13,7 @@
 #include "core/files.h"
 #include "core/thread_pool.h"
 #include "serve/server.h"
+#include "vitrail/image.h"
 #include "vitrail/version.h"
 #include "workflow/open.h"
 
@@ -23,7 +24,7 @@ struct ServeFlags {
   serve::ServerOptions options;
   std::vector<std::string> engines;
   std::string control = "none", max_delay = "0us", timeout, slo, workspace, token_file, tls_certificate, tls_key, isa;
-  std::string max_body = "128MiB", log_level = "info", log_format = "text";
+  std::string max_body = "128MiB", max_body_total = "1GiB", log_level = "info", log_format = "text";
   std::vector<std::string> trace_config;
   bool no_batching = false, no_grpc = false, no_metrics = false;
   uint16_t grpc_port = 8001, metrics_port = 8002;
@@ -86,6 +87,9 @@ Result<serve::ServerOptions> options_of(const ServeFlags& flags) {
   }
   VTL_ASSIGN(const int64_t body, parse_bytes(flags.max_body));
   o.http.max_body = static_cast<uint64_t>(body);
+  VTL_ASSIGN(const int64_t total, parse_bytes(flags.max_body_total));
+  if (total < body) return usage_error("--max-body-total {} is less than --max-body {}", flags.max_body_total, flags.max_body);
+  o.max_body_total = static_cast<uint64_t>(total);
   o.grpc_port = flags.no_grpc ? std::nullopt : std::optional(flags.grpc_port);
   o.metrics_port = flags.no_metrics ? std::nullopt : std::optional(flags.metrics_port);
   if (flags.tls_certificate.empty() != flags.tls_key.empty())
@@ -192,9 +196,14 @@ void add_serve(CLI::App& app, Action& action) {
   verb->add_option("--tls-certificate", flags->tls_certificate, "PEM file of the certificate chain: HTTPS, and gRPC over TLS");
   verb->add_option("--tls-key", flags->tls_key, "PEM file of its private key");
   verb->add_option("--max-body", flags->max_body, "Largest request")->capture_default_str();
+  verb->add_option("--max-body-total", flags->max_body_total, "Bytes of all requests that are held at once, of HTTP and of gRPC each; more are refused")
+      ->capture_default_str();
+  verb->add_option("--max-image-pixels", o.service.max_image_pixels, "Largest picture that is decoded")
+      ->check(CLI::Range(int64_t{1}, kMaxImagePixels))
+      ->capture_default_str();
   verb->add_option("--io-threads", o.io_threads, "Threads of connections (default: 2, more on many cores)")
       ->check(CLI::Range(1, 256));
-  verb->add_option("--decode-threads", o.decode_threads, "Threads that decode pictures (default: half of the cores)")
+  verb->add_option("--decode-threads", o.service.decode_threads, "Threads that decode pictures (default: half of the cores)")
       ->check(CLI::Range(1, 1024));
   verb->add_option("--log-level", flags->log_level, "error, warning, info, or verbose: a line for each request as well")
       ->check(CLI::IsMember({"error", "warning", "info", "verbose"}))

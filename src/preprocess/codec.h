@@ -9,6 +9,7 @@
 #include <functional>
 #include <span>
 
+#include "preprocess/limit.h"
 #include "preprocess/region.h"
 #include "vitrail/image.h"
 
@@ -29,24 +30,24 @@ struct Decoded {
 };
 
 // Decodes any format, told by content, and turns it as its EXIF orientation says. Empty `wishes`: the whole picture.
-Result<Decoded> decode(Bytes file, const Wishes& wishes);
+Result<Decoded> decode(Bytes file, const Wishes& wishes, PixelLimit limit = {});
 
 // Each decodes a file of its format. EXIF orientation is not applied yet: `orientation` receives it (1 to 8); a
 // picture that must be turned is decoded in whole.
-Result<Decoded> decode_jpeg(Bytes file, const Wishes& wishes, int& orientation);
-Result<Image> decode_png(Bytes file, int& orientation);
-Result<Image> decode_webp(Bytes file, int& orientation);
-Result<Image> decode_bmp(Bytes file);
-Result<Image> decode_pnm(Bytes file);
+Result<Decoded> decode_jpeg(Bytes file, const Wishes& wishes, PixelLimit limit, int& orientation);
+Result<Image> decode_png(Bytes file, PixelLimit limit, int& orientation);
+Result<Image> decode_webp(Bytes file, PixelLimit limit, int& orientation);
+Result<Image> decode_bmp(Bytes file, PixelLimit limit);
+Result<Image> decode_pnm(Bytes file, PixelLimit limit);
 Status cut_off(uint64_t needed, size_t available);
 
 // Zeroed pixels of a plausible size (check_size).
-Result<Image> new_image(int64_t width, int64_t height, size_t file_bytes, int64_t max_pixels_per_byte);
+Result<Image> new_image(int64_t width, int64_t height, size_t file_bytes, int64_t max_pixels_per_byte, PixelLimit limit);
 
 // kBadInput for an empty or 1×1 picture and for decompression bombs: more
-// than kMaxImagePixels, or more pixels than `file_bytes` could hold at `max_pixels_per_byte` (0: no such
+// than the limit or kMaxImagePixels, or more pixels than `file_bytes` could hold at `max_pixels_per_byte` (0: no such
 // bound).
-Status check_size(int64_t width, int64_t height, size_t file_bytes, int64_t max_pixels_per_byte);
+Status check_size(int64_t width, int64_t height, size_t file_bytes, int64_t max_pixels_per_byte, PixelLimit limit);
 
 // The orientation tag of a TIFF block as EXIF carries it, 1 when there is none or the block is damaged.
 int exif_orientation(Bytes tiff);

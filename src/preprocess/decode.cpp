@@ -11,13 +11,16 @@
 namespace vitrail {
 namespace codec {
 
-Status check_size(int64_t width, int64_t height, size_t file_bytes, int64_t max_pixels_per_byte) {
+Status check_size(int64_t width, int64_t height, size_t file_bytes, int64_t max_pixels_per_byte, PixelLimit limit) {
   if (width < 1 || height < 1) return bad_input("the image is {}x{} pixels: empty", width, height);
   if (width == 1 && height == 1) return bad_input("the image is 1x1 pixel: no picture (a tracking pixel?)");
   if (width > kMaxImageSide || height > kMaxImageSide || width * height > kMaxImagePixels)
     return bad_input(
         "the image claims {}x{} pixels, more than the {} (and {} a side) allowed: scale it down first", width,
         height, kMaxImagePixels, kMaxImageSide);
+  if (width * height > limit.most)
+    return bad_input("the image claims {}x{} pixels, more than the {} allowed here{}{}: scale it down first", width, height,
+                     limit.most, limit.set_by.empty() ? "" : " by ", limit.set_by);
   if (max_pixels_per_byte > 0 && width * height / max_pixels_per_byte > static_cast<int64_t>(file_bytes))
     return bad_input(
         "the image claims {}x{} pixels but the file has only {} bytes: cut off or a decompression bomb",
@@ -25,8 +28,8 @@ Status check_size(int64_t width, int64_t height, size_t file_bytes, int64_t max_
   return {};
 }
 
-Result<Image> new_image(int64_t width, int64_t height, size_t file_bytes, int64_t max_pixels_per_byte) {
-  VTL_TRY(check_size(width, height, file_bytes, max_pixels_per_byte));
+Result<Image> new_image(int64_t width, int64_t height, size_t file_bytes, int64_t max_pixels_per_byte, PixelLimit limit) {
+  VTL_TRY(check_size(width, height, file_bytes, max_pixels_per_byte, limit));
   Image image{static_cast<int>(width), static_cast<int>(height), {}};
   image.pixels.resize(static_cast<size_t>(width * height * 3));
   return image;
@@ -64,7 +67,7 @@ Decoded whole(Image image) {
 
 }  // namespace
 
-Result<Decoded> decode(Bytes file, const Wishes& wishes) try {
+Result<Decoded> decode(Bytes file, const Wishes& wishes, PixelLimit limit) try {
   if (file.empty()) return bad_input("the file is empty");
   const std::string_view head(reinterpret_cast<const char*>(file.data()), std::min<size_t>(file.size(), 16));
   int orientation = 1;
@@ -73,15 +76,15 @@ Result<Decoded> decode(Bytes file, const Wishes& wishes) try {
     return whole(oriented(std::move(decoded).value(), orientation));
   };
   if (head.starts_with("\xff\xd8\xff")) {
-    VTL_ASSIGN(Decoded decoded, decode_jpeg(file, wishes, orientation));
+    VTL_ASSIGN(Decoded decoded, decode_jpeg(file, wishes, limit, orientation));
     if (orientation == 1) return decoded;
     return whole(oriented(std::move(decoded.pixels), orientation));
   }
-  if (head.starts_with("\x89PNG\r\n\x1a\n")) return finish(decode_png(file, orientation));
+  if (head.starts_with("\x89PNG\r\n\x1a\n")) return finish(decode_png(file, limit, orientation));
   if (head.starts_with("RIFF") && head.find("WEBP") == 8)
-    return finish(decode_webp(file, orientation));
-  if (head.starts_with("BM")) return finish(decode_bmp(file));
-  if (head.size() > 2 && head[0] == 'P' && head[1] >= '1' && head[1] <= '6') return finish(decode_pnm(file));
+    return finish(decode_webp(file, limit, orientation));
+  if (head.starts_with("BM")) return finish(decode_bmp(file, limit));
+  if (head.size() > 2 && head[0] == 'P' && head[1] >= '1' && head[1] <= '6') return finish(decode_pnm(file, limit));
   std::string hex;
   for (char c : head.substr(0, 8))
     hex += fmt::format("{}{:02x}", hex.empty() ? "" : " ", static_cast<uint8_t>(c));

@@ -155,11 +155,11 @@ Result<std::vector<uint8_t>> unpack(Bytes in, const Header& h) {
 
 }  // namespace
 
-Result<Image> decode_bmp(Bytes file) {
+Result<Image> decode_bmp(Bytes file, PixelLimit limit) {
   VTL_ASSIGN(const Header h, read_header(file));
   const bool packed = h.compression == kRle8 || h.compression == kRle4;
   // A run of 255 pixels takes two bytes. Only jumps say more, which nobody uses for most of a picture.
-  VTL_ASSIGN(Image image, new_image(h.width, h.height, file.size(), packed ? 128 : 8));
+  VTL_ASSIGN(Image image, new_image(h.width, h.height, file.size(), packed ? 128 : 8, limit));
   const Bytes data = file.subspan(std::min(h.pixels, file.size()));
   std::vector<uint8_t> indices;
   if (packed) {

@@ -101,7 +101,7 @@ bool guesses(const jpeg_decompress_struct& info) {
 
 }  // namespace
 
-Result<Decoded> decode_jpeg(Bytes file, const Wishes& wishes, int& orientation) {
+Result<Decoded> decode_jpeg(Bytes file, const Wishes& wishes, PixelLimit limit, int& orientation) {
   Reader reader;
   jpeg_decompress_struct& info = reader.info;
   auto broken = [&] { return bad_input("broken JPEG: {}", reader.escape.message); };
@@ -124,7 +124,7 @@ Result<Decoded> decode_jpeg(Bytes file, const Wishes& wishes, int& orientation) 
 
   // Huffman coding spends at least one bit on each 8×8 block of each component.
   const int64_t max_pixels_per_byte = info.arith_code ? 0 : 8 * 64;
-  VTL_TRY(check_size(info.image_width, info.image_height, file.size(), max_pixels_per_byte));
+  VTL_TRY(check_size(info.image_width, info.image_height, file.size(), max_pixels_per_byte, limit));
   const bool cmyk = info.num_components == 4;
   info.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
   orientation = orientation_of(info);

@@ -53,7 +53,7 @@ bool set_transforms(png_structp png, png_infop info) {
 
 }  // namespace
 
-Result<Image> decode_png(Bytes file, int& orientation) {
+Result<Image> decode_png(Bytes file, PixelLimit limit, int& orientation) {
   Reader reader;
   reader.rest = file;
   auto broken = [&] { return bad_input("broken PNG: {}", reader.escape.message); };
@@ -71,7 +71,7 @@ Result<Image> decode_png(Bytes file, int& orientation) {
   // Deflate expands a byte to at most 1032, and a byte holds at most 8 pixels.
   const int64_t width = png_get_image_width(reader.png, reader.info);
   const int64_t height = png_get_image_height(reader.png, reader.info);
-  VTL_ASSIGN(Image image, new_image(width, height, file.size(), 8 * 1032));
+  VTL_ASSIGN(Image image, new_image(width, height, file.size(), 8 * 1032, limit));
 
   bool grey16 = false;
   if (!guarded(reader.escape, [&] { grey16 = set_transforms(reader.png, reader.info); })) return broken();

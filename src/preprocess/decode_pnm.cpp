@@ -89,7 +89,7 @@ Status read_binary(Bytes samples, const Header& header, std::span<uint8_t> out) 
 
 }  // namespace
 
-Result<Image> decode_pnm(Bytes file) {
+Result<Image> decode_pnm(Bytes file, PixelLimit limit) {
   const char kind = static_cast<char>(as_u8(file)[1]);
   Header header{kind <= '3', kind == '1' || kind == '4', kind != '3' && kind != '6'};
   size_t at = 2;
@@ -98,7 +98,7 @@ Result<Image> decode_pnm(Bytes file) {
   if (!header.bitmap) header.maximum = next_number(file, at);
   if (width < 0 || height < 0 || header.maximum < 1 || header.maximum > 65535 || at >= file.size())
     return bad_input("broken PPM/PGM/PBM header: width, height and a maximum of 1 to 65535 expected");
-  VTL_ASSIGN(Image image, new_image(width, height, file.size(), kind == '4' ? 8 : 1));
+  VTL_ASSIGN(Image image, new_image(width, height, file.size(), kind == '4' ? 8 : 1, limit));
 
   std::vector<uint8_t> grey(header.grey ? image.pixels.size() / 3 : 0);
   const std::span<uint8_t> out(header.grey ? grey : image.pixels);

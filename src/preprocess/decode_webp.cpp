@@ -61,7 +61,7 @@ Result<Image> first_frame(Bytes file, Image image) {
 
 }  // namespace
 
-Result<Image> decode_webp(Bytes file, int& orientation) {
+Result<Image> decode_webp(Bytes file, PixelLimit limit, int& orientation) {
   WebPDecoderConfig config;
   if (!WebPInitDecoderConfig(&config))
     return unavailable("libwebp is not the version Vitrail was built with");
@@ -69,7 +69,7 @@ Result<Image> decode_webp(Bytes file, int& orientation) {
   if (status != VP8_STATUS_OK) return bad_input("broken WebP: {}", reason(status));
 
   // A single colour takes next to nothing in lossless WebP, so the file's size bounds nothing.
-  VTL_ASSIGN(Image image, new_image(config.input.width, config.input.height, file.size(), 0));
+  VTL_ASSIGN(Image image, new_image(config.input.width, config.input.height, file.size(), 0, limit));
   if (config.input.has_animation) return first_frame(file, std::move(image));
   config.output.colorspace = MODE_RGB;
   config.output.is_external_memory = 1;

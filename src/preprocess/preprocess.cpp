@@ -175,10 +175,10 @@ Status finish(const Image& image, const Place& place, const PreprocessContract& 
 }
 
 template <class T>
-Status decode_and_finish(std::span<const std::byte> file, const PreprocessContract& c, T* out) {
+Status decode_and_finish(std::span<const std::byte> file, const PreprocessContract& c, T* out, PixelLimit limit = {}) {
   VTL_TRY(check_contract(c));
   VTL_ASSIGN(const codec::Decoded decoded,
-             codec::decode(file, [&](int width, int height) { return wish_for(width, height, c); }));
+             codec::decode(file, [&](int width, int height) { return wish_for(width, height, c); }, limit));
   return finish(decoded.pixels, decoded.place, c, out);
 }
 
@@ -217,11 +217,11 @@ Status preprocess_bytes(const Image& image, const PreprocessContract& c, uint8_t
   return finish(image, {0, 0, image.width, image.height}, c, out);
 }
 
-Status preprocess_encoded(std::span<const std::byte> file, const PreprocessContract& c, float* out) {
-  return decode_and_finish(file, c, out);
+Status preprocess_encoded(std::span<const std::byte> file, const PreprocessContract& c, float* out, PixelLimit limit) {
+  return decode_and_finish(file, c, out, limit);
 }
-Status preprocess_encoded(std::span<const std::byte> file, const PreprocessContract& c, uint8_t* out) {
-  return decode_and_finish(file, c, out);
+Status preprocess_encoded(std::span<const std::byte> file, const PreprocessContract& c, uint8_t* out, PixelLimit limit) {
+  return decode_and_finish(file, c, out, limit);
 }
 
 Status preprocess_files(std::span<const std::string> paths, const PreprocessContract& c, ThreadPool& pool,

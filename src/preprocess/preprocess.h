@@ -8,6 +8,7 @@
 
 #include "core/thread_pool.h"
 #include "preprocess/contract.h"
+#include "preprocess/limit.h"
 #include "vitrail/image.h"
 
 namespace vitrail {
@@ -24,8 +25,10 @@ Status preprocess_bytes(const Image& image, const PreprocessContract& contract, 
 
 // The same from an encoded picture. Of a JPEG only what ends up in the output is decoded in full; the result is that
 // of decode_image() and preprocess() to the bit, unless contract.decoding is kScaled. Errors: as theirs.
-Status preprocess_encoded(std::span<const std::byte> file, const PreprocessContract& contract, float* out);
-Status preprocess_encoded(std::span<const std::byte> file, const PreprocessContract& contract, uint8_t* out);
+Status preprocess_encoded(std::span<const std::byte> file, const PreprocessContract& contract, float* out,
+                          PixelLimit limit = {});
+Status preprocess_encoded(std::span<const std::byte> file, const PreprocessContract& contract, uint8_t* out,
+                          PixelLimit limit = {});
 
 // One file after the other, on all threads of the pool, into `out`: [paths.size(), …] of the shapes above. The error
 // of the first file that failed names it; `out` then holds no more than some of the pictures.

@@ -480,6 +480,8 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::listen(Service& service, const G
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.SetMaxReceiveMessageSize(static_cast<int>(std::min<uint64_t>(options.max_message, INT32_MAX)));
   builder.SetMaxSendMessageSize(-1);
+  grpc::ResourceQuota quota("vitrail");
+  builder.SetResourceQuota(quota.Resize(options.max_total));
   builder.RegisterService(&impl->calls);
   impl->server = builder.BuildAndStart();
   if (!impl->server || impl->port == 0)

@@ -16,6 +16,7 @@ struct GrpcOptions {
   std::string address = "127.0.0.1";
   uint16_t port = 8001;                        // 0: any that is free
   uint64_t max_message = uint64_t{128} << 20;  // bytes of a request
+  uint64_t max_total = uint64_t{1} << 30;      // bytes that gRPC holds of all requests at once
   std::optional<TlsFiles> tls{};
 };
 

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "serve/body_budget.h"
 #include "serve/fault.h"
 #include "serve/record.h"
 
@@ -18,11 +19,12 @@ struct HttpRequest {
   std::string method;  // "GET"
   std::string target;  // path and query, as sent
   std::string header_length;  // Inference-Header-Content-Length; empty: not there
-  std::string content_encoding;
+  std::string content_encoding, accept_encoding;
   std::string authorization;
   std::string traceparent;
   std::string peer;  // address and port
   std::shared_ptr<const std::string> body;
+  std::shared_ptr<BodyBudget> budget{};  // that its body counts in; null: none
   bool from_loopback = false;
   int64_t receive_start_ns = 0, receive_end_ns = 0;  // from the end of its header
   RecordPtr record{};  // null: nothing is to be told of it

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "engine/json_cursor.h"
+#include "serve/http_encoding.h"
 #include "serve/infer_json.h"
 #include "serve/metrics.h"
 #include "serve/page.h"
@@ -108,9 +109,6 @@ class Routes {
   }
 
   Cancel route(HttpRequest request, const HttpTarget& target, const Done& done) {
-    if (!request.content_encoding.empty() && request.content_encoding != "identity")
-      return finish(done, error_reply(fault(Cause::kInvalid, "Content-Encoding '{}': bodies must come as they are",
-                                            request.content_encoding)));
     const std::vector<std::string>& path = target.path;
     if (path.empty()) return get(request, done, [] { return page_reply(); });
     if (path.size() == 2 && path[0] == "vitrail" && path[1] == "overview")
@@ -320,11 +318,12 @@ Fault check_control(const AccessOptions& access, bool from_loopback, std::string
   return {Cause::kUnauthorized, "control needs the header 'Authorization: Bearer <token>' with the server's token"};
 }
 
-HttpHandler make_routes(Service& service, AccessOptions access) {
+HttpHandler make_routes(Service& service, AccessOptions access, uint64_t max_body) {
   auto routes = std::make_shared<Routes>(service, std::move(access));
-  return [routes](HttpRequest request, std::function<void(HttpReply)> done) {
+  HttpHandler plain = [routes](HttpRequest request, const std::function<void(HttpReply)>& done) {
     return routes->answer(std::move(request), done);
   };
+  return with_encodings(service, std::move(plain), max_body);
 }
 
 HttpHandler make_metrics_routes(Service& service) {

@@ -16,8 +16,9 @@ struct AccessOptions {
 // Whether a caller may load and unload models or change settings.
 Fault check_control(const AccessOptions& access, bool from_loopback, std::string_view authorization);
 
-// The Open Inference Protocol over HTTP, with Triton's extensions, and /classify.
-HttpHandler make_routes(Service& service, AccessOptions access);
+// The Open Inference Protocol over HTTP, with Triton's extensions, and /classify. Compressed bodies inflate to at most
+// `max_body` bytes.
+HttpHandler make_routes(Service& service, AccessOptions access, uint64_t max_body);
 // GET /metrics.
 HttpHandler make_metrics_routes(Service& service);
 

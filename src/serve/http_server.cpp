@@ -22,6 +22,37 @@ namespace http = beast::http;
 
 constexpr size_t kReadBytes = 32768;  // room for one read
 
+// A request's body that counts in a budget as it arrives. Beast asks for these names.
+struct BudgetBody {
+  using value_type = HeldBody;
+  static uint64_t size(const value_type& body) { return body.text.size(); }
+
+  class reader {
+   public:
+    template <bool kRequest, class Fields>
+    reader(http::header<kRequest, Fields>&, value_type& body) : body_(body) {}
+    void init(const boost::optional<uint64_t>& length, error_code& error) {
+      error = {};
+      if (length) body_.text.reserve(static_cast<size_t>(*length));  // not touched until it comes
+    }
+    template <class Buffers>
+    size_t put(const Buffers& buffers, error_code& error) {
+      error = {};
+      const size_t bytes = beast::buffer_bytes(buffers);
+      if (!body_.grow(bytes)) {
+        error = make_error_code(boost::system::errc::not_enough_memory);
+        return 0;
+      }
+      for (const auto& part : beast::buffers_range_ref(buffers)) body_.text.append(static_cast<const char*>(part.data()), part.size());
+      return bytes;
+    }
+    void finish(error_code& error) { error = {}; }
+
+   private:
+    value_type& body_;
+  };
+};
+
 // What the server asks of a connection, whatever it travels on.
 class Connection {
  public:
@@ -114,7 +145,7 @@ class ConnectionOn : public Connection, public std::enable_shared_from_this<Conn
   static constexpr bool kTls = !std::is_same_v<Stream, beast::tcp_stream>;
   beast::tcp_stream& lowest() { return beast::get_lowest_layer(stream_); }
 
-  using Parser = http::request_parser<http::string_body>;
+  using Parser = http::request_parser<BudgetBody>;
   using Response = http::response<http::string_body>;
 
   void expect(std::chrono::milliseconds time) {
@@ -126,6 +157,7 @@ class ConnectionOn : public Connection, public std::enable_shared_from_this<Conn
     Parser parser;
     parser.header_limit(shared_->options.max_header);
     parser.body_limit(shared_->options.max_body);
+    parser.get().body() = HeldBody(shared_->options.budget);
     error_code error;
     reading_ = true;
     expect(shared_->options.idle_timeout);
@@ -167,7 +199,10 @@ class ConnectionOn : public Connection, public std::enable_shared_from_this<Conn
     request.content_encoding = text(message[http::field::content_encoding]);
     request.authorization = text(message[http::field::authorization]);
     request.traceparent = text(message["traceparent"]);
-    request.body = std::make_shared<const std::string>(std::move(message.body()));
+    request.accept_encoding = text(message[http::field::accept_encoding]);
+    const auto body = std::make_shared<const HeldBody>(std::move(message.body()));
+    request.body = std::shared_ptr<const std::string>(body, &body->text);
+    request.budget = shared_->options.budget;
     request.from_loopback = loopback_;
     auto watch = std::make_shared<Watch>();
     auto start = [this, watch, &request](std::function<void(HttpReply)> done) {
@@ -194,12 +229,16 @@ class ConnectionOn : public Connection, public std::enable_shared_from_this<Conn
 
   // Answers what could not be read as a request, where the client may still listen.
   asio::awaitable<void> refuse(const error_code& error) {
+    const bool full = error == boost::system::errc::not_enough_memory;
     if (error == http::error::end_of_stream || error == beast::error::timeout ||
-        error == http::error::partial_message || error.category() != http::make_error_code(http::error::bad_method).category())
+        error == http::error::partial_message || (!full && error.category() != http::make_error_code(http::error::bad_method).category()))
       co_return;
     HttpReply reply;
     if (error == http::error::body_limit)
       reply = error_reply(fault(Cause::kTooLarge, "the body is larger than {} bytes (--max-body)", shared_->options.max_body));
+    else if (full)
+      reply = error_reply(fault(Cause::kBusy, "requests hold {} bytes of bodies, {} may be held at once (--max-body-total); try again later",
+                                shared_->options.budget->held(), shared_->options.budget->most()));
     else if (error == http::error::header_limit)
       reply = error_reply(fault(Cause::kTooLarge, "the header is larger than {} bytes", shared_->options.max_header));
     else

@@ -18,6 +18,7 @@ struct HttpOptions {
   std::string address = "127.0.0.1";
   uint16_t port = 8000;  // 0: any that is free
   uint64_t max_body = uint64_t{128} << 20;
+  std::shared_ptr<BodyBudget> budget{};  // of all bodies; null: none
   uint32_t max_header = 16384;
   size_t max_connections = 8192;  // more are closed as they come
   // Each for a whole message, however slowly it trickles in.

@@ -161,7 +161,7 @@ Result<PreparedJob> prepare_job(const ServedModel& model, const InferRequest& re
   return prepared;
 }
 
-Status decode_pictures(const ServedModel& model, PreparedJob& prepared) {
+Status decode_pictures(const ServedModel& model, PreparedJob& prepared, PixelLimit limit) {
   const TensorDescription& input = model.inputs()[0];
   const PreprocessContract& contract = model.info().preprocess;
   const auto count = static_cast<int64_t>(prepared.pictures.size());
@@ -170,8 +170,8 @@ Status decode_pictures(const ServedModel& model, PreparedJob& prepared) {
   for (size_t i = 0; i < prepared.pictures.size(); ++i) {
     const Status status =
         input.dtype == DType::kU8
-            ? preprocess_encoded(prepared.pictures[i], contract, pixels->as_mutable<uint8_t>().data() + i * row)
-            : preprocess_encoded(prepared.pictures[i], contract, pixels->as_mutable<float>().data() + i * row);
+            ? preprocess_encoded(prepared.pictures[i], contract, pixels->as_mutable<uint8_t>().data() + i * row, limit)
+            : preprocess_encoded(prepared.pictures[i], contract, pixels->as_mutable<float>().data() + i * row, limit);
     VTL_TRY(status.with_context(count > 1 ? fmt::format("picture {}", i) : "the picture"));
   }
   prepared.job.inputs = {{static_cast<const std::byte*>(pixels->data()), pixels->bytes()}};

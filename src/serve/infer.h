@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "preprocess/limit.h"
 #include "serve/record.h"
 #include "serve/scheduler.h"
 #include "serve/served_model.h"
@@ -79,7 +80,7 @@ struct PreparedJob {
   std::shared_ptr<const void> picture_owner;
 };
 Result<PreparedJob> prepare_job(const ServedModel& model, const InferRequest& request);
-Status decode_pictures(const ServedModel& model, PreparedJob& prepared);
+Status decode_pictures(const ServedModel& model, PreparedJob& prepared, PixelLimit limit);
 
 // The answer from what the scheduler gave.
 Result<InferResponse> make_response(const ServedModel& model, const InferRequest& request, const JobResult& result);

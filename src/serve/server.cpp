@@ -28,14 +28,15 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
   ServerOptions& o = server->options_;
   const int cores = available_cores();
   if (o.io_threads == 0) o.io_threads = std::clamp(cores / 8, 2, 8);
-  if (o.decode_threads == 0) o.decode_threads = std::max(1, cores / 2);
+  if (o.service.decode_threads == 0) o.service.decode_threads = std::max(1, cores / 2);
   VTL_ASSIGN(server->telemetry_, Telemetry::create(o.log, o.traces));
   o.repository.log = [telemetry = server->telemetry_](const std::string& text) { telemetry->log().write(LogLevel::kInfo, text); };
   VTL_ASSIGN(server->repository_, Repository::open(o.repository));
-  server->service_ = std::make_unique<Service>(*server->repository_, *server->telemetry_, o.decode_threads);
+  server->service_ = std::make_unique<Service>(*server->repository_, *server->telemetry_, o.service);
+  o.http.budget = std::make_shared<BodyBudget>(o.max_body_total);
   server->io_ = std::make_unique<asio::io_context>();
   server->work_.emplace(server->io_->get_executor());
-  VTL_ASSIGN(server->http_, HttpServer::listen(*server->io_, o.http, make_routes(*server->service_, o.access)));
+  VTL_ASSIGN(server->http_, HttpServer::listen(*server->io_, o.http, make_routes(*server->service_, o.access, o.http.max_body)));
   if (o.metrics_port) {
     HttpOptions http = o.http;
     http.port = *o.metrics_port;
@@ -45,7 +46,7 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
                HttpServer::listen(*server->io_, http, make_metrics_routes(*server->service_)));
   }
   if (o.grpc_port) {
-    VTL_ASSIGN(server->grpc_, GrpcServer::listen(*server->service_, {o.http.address, *o.grpc_port, o.http.max_body, o.http.tls}, o.access));
+    VTL_ASSIGN(server->grpc_, GrpcServer::listen(*server->service_, {o.http.address, *o.grpc_port, o.http.max_body, o.max_body_total, o.http.tls}, o.access));
   }
   if (o.repository.control == Control::kPoll) {
     server->poll_timer_ = std::make_unique<asio::steady_timer>(*server->io_);

@@ -22,7 +22,8 @@ struct ServerOptions {
   std::optional<uint16_t> grpc_port = 8001, metrics_port = 8002;  // nothing: no such port
   AccessOptions access;
   int io_threads = 0;      // 0: two, more on machines of many cores
-  int decode_threads = 0;  // 0: half of the cores
+  ServiceOptions service{.decode_threads = 0};        // 0: half of the cores
+  uint64_t max_body_total = uint64_t{1} << 30;         // bytes of all bodies held at once, of HTTP and of gRPC each
   double drain_seconds = 30;
   double poll_seconds = 15;  // between two looks at the folder, with Control::kPoll
 };

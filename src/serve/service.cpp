@@ -13,7 +13,7 @@
 namespace vitrail::serve {
 namespace {
 
-constexpr int kMaxDecoding = 256;  // pictures that wait to be decoded; more are refused
+constexpr int kMaxDecoding = 256;  // pictures that wait to be decoded and bodies to be inflated; more are refused
 constexpr int kMaxAttempts = 5;    // a model may be replaced while a request is on its way to it
 
 }  // namespace
@@ -65,8 +65,11 @@ struct Service::Call {
   }
 };
 
-Service::Service(Repository& repository, Telemetry& telemetry, int decode_threads)
-    : repository_(repository), telemetry_(telemetry), decoders_(static_cast<size_t>(decode_threads)) {}
+Service::Service(Repository& repository, Telemetry& telemetry, const ServiceOptions& options)
+    : repository_(repository),
+      telemetry_(telemetry),
+      options_(options),
+      decoders_(static_cast<size_t>(options.decode_threads)) {}
 
 Service::~Service() {
   decoders_.join();
@@ -96,17 +99,26 @@ void Service::attempt(std::shared_ptr<Call> call) {
   if (!made.ok()) return call->fail(fault_of(made.status()));
   auto prepared = std::make_shared<PreparedJob>(std::move(*made));
   if (prepared->pictures.empty()) return submit(std::move(call), std::move(prepared));
-  if (decoding_.fetch_add(1) >= kMaxDecoding) {
-    --decoding_;
-    return call->fail(fault(Cause::kBusy, "{} pictures wait to be decoded; try again later", kMaxDecoding));
-  }
-  boost::asio::post(decoders_, [this, call, prepared] {
+  const bool taken = offload([this, call, prepared] {
+    const PixelLimit limit{options_.max_image_pixels, "--max-image-pixels"};
     const Status status = call->is_cancelled() ? Status(Code::kCancelled, "the client gave up")
-                                               : decode_pictures(*call->model, *prepared);
-    --decoding_;
+                                               : decode_pictures(*call->model, *prepared, limit);
     if (!status.ok()) return call->fail(fault_of(status));
     submit(call, prepared);
   });
+  if (!taken) call->fail(fault(Cause::kBusy, "{} pictures wait to be decoded; try again later", kMaxDecoding));
+}
+
+bool Service::offload(std::function<void()> work) {
+  if (decoding_.fetch_add(1) >= kMaxDecoding) {
+    --decoding_;
+    return false;
+  }
+  boost::asio::post(decoders_, [this, work = std::move(work)] {
+    work();
+    --decoding_;
+  });
+  return true;
 }
 
 void Service::submit(std::shared_ptr<Call> call, std::shared_ptr<PreparedJob> prepared) {

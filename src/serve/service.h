@@ -22,11 +22,16 @@ struct Classified {
   std::vector<Classification> top;
 };
 
+struct ServiceOptions {
+  int decode_threads = 1;
+  int64_t max_image_pixels = 64'000'000;  // a picture that claims more is refused before it is decoded
+};
+
 // What the server does, apart from how requests travel. All members may be called from several threads at once.
 class Service {
  public:
   // `telemetry` outlives this and everything that its records were given to.
-  Service(Repository& repository, Telemetry& telemetry, int decode_threads);
+  Service(Repository& repository, Telemetry& telemetry, const ServiceOptions& options);
   ~Service();
 
   // Gives up a request that still waits. May be called at any time, also after the answer.
@@ -42,6 +47,9 @@ class Service {
   void change(Fault (Repository::*what)(const std::string&), std::string model, std::function<void(const Fault&)> done);
 
   void poll(std::function<void()> done);  // Repository::poll on that thread
+
+  // Runs `work` on the threads that decode pictures; false, and not run, when too much waits for them already.
+  bool offload(std::function<void()> work);
 
   bool ready() const { return !draining_; }
   void drain() { draining_ = true; }  // not ready any more; what comes all the same is still answered
@@ -69,6 +77,7 @@ class Service {
 
   Repository& repository_;
   Telemetry& telemetry_;
+  const ServiceOptions options_;
   SharedMemory shared_memory_;
   std::atomic<bool> draining_{false};
   std::atomic<int> decoding_{0};

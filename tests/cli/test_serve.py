@@ -89,6 +89,25 @@ def test_what_is_no_picture_is_refused(server):
     assert status == 400 and "picture" in json.loads(body)["error"]
 
 
+def test_a_picture_that_is_too_large_is_refused_before_it_is_decoded(vitrail, certified, pictures):
+    assert "--max-image-pixels" in vitrail("serve", certified, "--max-image-pixels", 0, expect=2).stderr
+    with serve(certified, "--threads", 1, "--max-image-pixels", "2000") as server:
+        statuses = {}
+        for picture in pictures.rglob("picture.*"):
+            status, _, body = server.request("/v2/models/tiny/classify", picture.read_bytes())
+            statuses[picture.suffix] = status
+            assert status == 200 or "--max-image-pixels" in json.loads(body)["error"]
+        assert statuses == {".png": 200, ".webp": 200, ".jpg": 400}  # 1200, 1650 and 4096 pixels
+
+
+def test_curl_compressed(server):
+    if not shutil.which("curl"):
+        pytest.skip("curl is not installed")
+    url = f"http://127.0.0.1:{server.http}/"
+    done = subprocess.run(["curl", "-sS", "--compressed", "-D", "-", url], capture_output=True, check=True, text=True)
+    assert "content-encoding:" in done.stdout.lower() and "</html>" in done.stdout
+
+
 def test_nan_is_refused_and_named(server, batch):
     bad = batch.copy()
     bad[1, 0, 0, 5] = numpy.nan
@@ -122,6 +141,7 @@ def test_bad_arguments(vitrail, certified, tmp_path):
     assert "engine files" in vitrail("serve", expect=2).stderr
     assert "no such folder" in vitrail("serve", "--model-repository", tmp_path / "none", expect=3).stderr
     assert "'20'" in vitrail("serve", certified, "--slo", "20", expect=2).stderr
+    assert "--max-body-total" in vitrail("serve", certified, "--max-body", "2GiB", expect=2).stderr
     assert "two engines" in vitrail("serve", certified, certified, expect=2).stderr
     assert "cannot listen" in vitrail("serve", certified, "--http-port", 1, "--address", "192.0.2.1", expect=3).stderr
 

@@ -189,3 +189,15 @@ def test_system_shared_memory_both_ways(triton, batch, expected):
     finally:
         shm.destroy_shared_memory_region(given)
         shm.destroy_shared_memory_region(taken)
+
+
+@pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
+def test_compression(triton, batch, expected, algorithm):
+    if triton.module is tritonclient.grpc:
+        options = {"compression_algorithm": algorithm}
+    else:
+        options = {"request_compression_algorithm": algorithm, "response_compression_algorithm": algorithm}
+    for array in (batch, numpy.zeros_like(batch)):  # noise does not get smaller, zeros do
+        result = triton.infer("tiny", [input_of(triton, array)], **options).as_numpy("output")
+        assert result.shape == expected.shape
+        assert array is not batch or result.tobytes() == expected.tobytes()

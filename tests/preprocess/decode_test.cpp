@@ -193,5 +193,14 @@ TEST(Decode, LoadNamesTheFile) {
   EXPECT_FALSE(load_image(::testing::TempDir()).ok());
 }
 
+TEST(Decode, ALowerLimitHoldsForEveryFormat) {
+  for (const Format& format : formats_of(testing::test_picture(40, 30))) {
+    EXPECT_TRUE(codec::decode(bytes_of(format.file), {}, {1200, "--option"}).ok()) << format.name;
+    const Status refused = codec::decode(bytes_of(format.file), {}, {1199, "--option"}).status();
+    EXPECT_EQ(refused.code(), Code::kBadInput) << format.name;
+    EXPECT_THAT(refused.message(), HasSubstr("40x30 pixels, more than the 1199 allowed here by --option")) << format.name;
+  }
+}
+
 }  // namespace
 }  // namespace vitrail

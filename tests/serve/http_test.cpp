@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "serve/compression.h"
 #include "serve/fixture.h"
 #include "serve/server.h"
 
@@ -209,6 +210,90 @@ TEST_F(Http, WhatIsNoRequestOrTooLargeIsRefused) {
   header.send("GET /v2 HTTP/1.1\r\nX: " + std::string(20000, 'x') + "\r\n\r\n");
   EXPECT_EQ(header.receive().status, 413);
   EXPECT_EQ(client().request("GET", "/v2/health/live").status, 200);
+}
+
+TEST_F(Http, BodiesMayComeCompressed) {
+  options_.http.max_body = 4000;
+  start();
+  Client c = client();
+  const auto post = [&](Coding coding, const std::string& body, const std::string& headers = "") {
+    return c.request("POST", "/v2/models/sum/infer", deflate_body(coding, body),
+                     "Content-Encoding: " + std::string(name_of(coding)) + "\r\n" + headers);
+  };
+  for (const Coding coding : {Coding::kGzip, Coding::kDeflate})
+    EXPECT_EQ(post(coding, rows("1,2,3")).parsed()["outputs"][0]["data"], json::parse("[6.0]"));
+  EXPECT_EQ(post(Coding::kGzip, rows("1,2,3") + std::string(5000, ' ')).status, 413);  // small until it is inflated
+  const Answered damaged = c.request("POST", "/v2/models/sum/infer", rows("1,2,3"), "Content-Encoding: gzip\r\n");
+  EXPECT_EQ(damaged.status, 400);
+  EXPECT_THAT(damaged.body, HasSubstr("damaged at byte"));
+  const Answered unknown = c.request("POST", "/v2/models/sum/infer", rows("1,2,3"), "Content-Encoding: br\r\n");
+  EXPECT_EQ(unknown.status, 415);
+  EXPECT_THAT(unknown.head, HasSubstr("Accept-Encoding: gzip, deflate"));
+
+  const Answered large = c.request("GET", "/", "", "Accept-Encoding: deflate, gzip;q=0.5\r\n");
+  EXPECT_THAT(large.head, HasSubstr("Content-Encoding: deflate"));
+  HeldBody page;
+  EXPECT_TRUE(inflate_body(Coding::kDeflate, large.body, 1 << 20, page).ok());
+  EXPECT_THAT(page.text, HasSubstr("<!doctype html>"));
+  const Answered small = post(Coding::kGzip, rows("1,2,3"), "Accept-Encoding: gzip\r\n");
+  EXPECT_EQ(small.parsed()["outputs"][0]["data"], json::parse("[6.0]"));  // not worth it
+}
+
+TEST_F(Http, ACompressedRequestIsCancelledWithItsClient) {
+  start();
+  Gate gate;
+  gate_ = &gate;
+  Client first = client();
+  const std::string infer = deflate_body(Coding::kGzip, rows("1,2,3"));
+  const auto send = [&](Client& c) {
+    c.send("POST /v2/models/sum/infer HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: " +
+           std::to_string(infer.size()) + "\r\n\r\n" + infer);
+  };
+  send(first);
+  gate.await(1);
+  const auto model = *server_->repository().find("sum", "");
+  Client second = client();
+  send(second);
+  while (model->scheduler().waiting() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  second.close();
+  while (model->scheduler().waiting() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  gate.open();
+  EXPECT_EQ(first.receive().status, 200);
+  EXPECT_EQ(model->statistics().snapshot().cancelled, 1u);
+}
+
+TEST_F(Http, AllBodiesTogetherAreBounded) {
+  options_.max_body_total = options_.http.max_body = 2000;
+  start();
+  Gate gate;
+  gate_ = &gate;
+  const std::string infer = rows("1,2,3") + std::string(1500, ' ');
+  const std::string head = "POST /v2/models/sum/infer HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(infer.size()) + "\r\n\r\n";
+  Client first = client();
+  first.send(head + infer);
+  gate.await(1);  // holds its body until it is answered
+  Client second = client();
+  second.send(head + infer);
+  const Answered busy = second.receive();
+  EXPECT_EQ(busy.status, 503);
+  EXPECT_THAT(busy.head, HasSubstr("Retry-After"));
+  EXPECT_THAT(busy.body, HasSubstr("--max-body-total"));
+  EXPECT_EQ(client().request("GET", "/v2/health/live").status, 200);
+  gate.open();
+  EXPECT_EQ(first.receive().status, 200);
+  // The worker lets go of a body a little after its answer.
+  const auto answered = [&](const std::string& request) {
+    for (int i = 0; i < 1000; ++i) {
+      Client c = client();
+      c.send(request);
+      if (c.receive().status == 200) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return false;
+  };
+  EXPECT_TRUE(answered(head + infer));
+  EXPECT_TRUE(answered("POST /v2/models/sum/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" +
+                       fmt::format("{:x}\r\n{}\r\n0\r\n\r\n", infer.size(), infer)));
 }
 
 TEST_F(Http, AClientThatLeavesCancelsItsQueuedRequest) {
