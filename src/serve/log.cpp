@@ -131,8 +131,7 @@ Status Log::reopen() { return file_.empty() ? Status() : open_sink(); }
 
 uint64_t Log::dropped() const { return pool_->overrun_counter(); }
 
-void Log::write(LogLevel level, std::string_view message, std::span<const LogField> fields) {
-  if (!takes(level)) return;
+void Log::put(LogLevel level, std::string_view message, std::span<const LogField> fields) {
   const std::string line = log_line(format_, level, std::chrono::system_clock::now(), message, fields);
   std::unique_lock lock(mutex_);
   const auto logger = logger_;

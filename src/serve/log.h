@@ -57,7 +57,11 @@ class Log {
   void write(LogLevel level, std::string_view message, std::initializer_list<LogField> fields = {}) {
     write(level, message, std::span<const LogField>(fields.begin(), fields.size()));
   }
-  void write(LogLevel level, std::string_view message, std::span<const LogField> fields);
+  void write(LogLevel level, std::string_view message, std::span<const LogField> fields) {
+    if (takes(level)) put(level, message, fields);
+  }
+  // Whether the level is taken or not: for what was begun while it was.
+  void put(LogLevel level, std::string_view message, std::span<const LogField> fields);
   bool takes(LogLevel level) const { return (levels_ >> static_cast<int>(level) & 1) != 0; }
   uint64_t dropped() const;
 

@@ -62,7 +62,7 @@ void Telemetry::end(RequestRecord& r) {
     text("error", r.error);
     const std::string trace = r.parent.valid() ? hex_of(r.parent.trace) : "";
     text("trace_id", trace);
-    log_->write(LogLevel::kVerbose, "request", std::span<const LogField>(fields));
+    log_->put(LogLevel::kVerbose, "request", std::span<const LogField>(fields));
   }
   if (r.traced) tracer_->add(std::move(r));
 }

@@ -45,7 +45,7 @@ def test_each_request_is_a_line_once_it_is_asked_for(certified, batch, tmp_path)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     # A line is written when the last thread lets go of its request: their order is not the requests'.
     requests = {(r["status"], r["path"]): r for r in lines if r["message"] == "request"}
-    assert sorted(requests) == [(200, "/v2/health/ready"), (200, "/v2/models/tiny/infer"), (400, "/v2/logging"),
+    assert sorted(requests) == [(200, "/v2/health/ready"), (200, "/v2/logging"), (200, "/v2/models/tiny/infer"), (400, "/v2/logging"),
                                 (400, "/v2/models/tiny/infer"), (404, "/v2/models/none/infer")]
     assert sum(r["message"] == "request" and r["path"] == "/v2/models/tiny/infer" for r in lines) == 2
     first = requests[200, "/v2/models/tiny/infer"]
