@@ -6,7 +6,7 @@
 #   VITRAIL=build/bin/vitrail VITRAIL_TENSORRT_LIB=FOLDER scripts/tensorrt_session.sh MODEL.onnx OTHER.onnx PICTURES [SECTION…]
 #
 # OTHER has the architecture of MODEL and other weights (scripts/tensorrt_session.sh --other MODEL.onnx OTHER.onnx makes one; Python with
-# onnx). Sections: refit strip int8 refusals report (default: all). Writes into $OUT, ends with a line for each, and with 1 when one failed.
+# onnx). PYTORCH=timm:NAME adds its row to the report (VTL_PYTHON). Sections: refit strip int8 refusals report (default: all). Writes into $OUT, ends with a line for each, and with 1 when one failed.
 set -uo pipefail
 if [ "${1:-}" = --other ]; then
   exec "${VTL_PYTHON:-python3}" - "$2" "$3" <<'PY'
@@ -91,7 +91,7 @@ section_refusals() {
 section_report() {
   "$vitrail" optimize "$model" --backend tensorrt --precision fp32,fp16,int8 --calibrate "$pictures" --images "$pictures" \
     --samples "${SAMPLES:-8}" --profile "${REPORT_PROFILE:-1:16:64}" --workspace 4GiB --batch 1,8,16,32,64 --max-seconds "${BENCH_S:-60}" \
-    ${PEERS:+--peers "$PEERS"} -o "$out/report"
+    ${PYTORCH:+--pytorch "$PYTORCH"} ${PEERS:+--peers "$PEERS"} -o "$out/report"
 }
 
 sections=("$@")

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""python -m vitrail export SOURCE -o MODEL.onnx …: the verb `vitrail export` calls this."""
+"""python -m vitrail export SOURCE -o MODEL.onnx …: the verb `vitrail export` calls this; `optimize --pytorch` calls measure."""
 import argparse
 import json
 import sys
 
 from vitrail.errors import BAD_USAGE, INTERRUPTED, UNAVAILABLE, ExportError
 
-NEEDED = ("numpy", "onnx", "onnxruntime", "torch")
+NEEDED = {"export": ("numpy", "onnx", "onnxruntime", "torch"), "measure": ("numpy", "torch")}
 
 
 def numbers(text):
@@ -35,7 +35,32 @@ def parser():
     e.add_argument("--labels", metavar="FILE", help="class names, one a line, in place of the model's own")
     e.add_argument("--no-reference", action="store_true", help="compare with ONNX Runtime alone")
     e.add_argument("--json", action="store_true", help="print one JSON object")
+    m = verbs.add_parser("measure", help="How fast the original model is in PyTorch, as JSON that vitrail report reads")
+    m.add_argument("source", metavar="SOURCE", help="as for export; its weights are random: speed does not depend on them")
+    m.add_argument("-o", "--output", required=True, metavar="FILE", help="JSON file to write")
+    m.add_argument("--name", default="", help="of the model, in the report")
+    m.add_argument("--checkpoint", metavar="FILE", help="weights, where the module cannot be made without")
+    m.add_argument("--img-size", type=int, metavar="N", help="side of the pictures")
+    m.add_argument("--batch", type=numbers, default=[1, 8, 16, 32, 64], metavar="N,N", help="batch sizes")
+    m.add_argument("--warm-up", type=int, default=100, metavar="N", help="untimed batches of each size")
+    m.add_argument("--iterations", type=int, default=1000, metavar="N", help="timed batches of each size")
+    m.add_argument("--max-seconds", type=float, metavar="S", help="shorten the whole run to about this long")
+    m.add_argument("--threads", type=int, metavar="N", help="of PyTorch on the CPU")
+    m.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU where there is one")
     return p
+
+
+def run_measure(a):
+    from vitrail import measuring, sources
+
+    def say(line):
+        print(line, file=sys.stderr, flush=True)
+
+    source = sources.load(a.source, a.checkpoint, a.img_size, random_weights=True)
+    report = measuring.measure(source.module, source.example, a.name or a.source, batches=a.batch, warm_up=a.warm_up, iterations=a.iterations,
+                               max_seconds=a.max_seconds, threads=a.threads, device=a.device, say=say)
+    with open(a.output, "w") as file:
+        json.dump(report, file, indent=1)
 
 
 def run_export(a):
@@ -74,17 +99,17 @@ def run_export(a):
 def main(arguments=None):
     a = parser().parse_args(arguments)
     missing = []
-    for name in NEEDED:
+    for name in NEEDED[a.verb]:
         try:
             __import__(name)
         except ImportError as error:
             missing.append(f"{name} ({error})")
     if missing:
-        print(f"error: vitrail export needs {', '.join(missing)} in {sys.executable}:\n  {sys.executable} -m pip install torch onnx onnxscript "
+        print(f"error: vitrail {a.verb} needs {', '.join(missing)} in {sys.executable}:\n  {sys.executable} -m pip install torch onnx onnxscript "
               "onnxruntime pillow timm transformers\nor point VTL_PYTHON at a Python that has them", file=sys.stderr)
         return UNAVAILABLE
     try:
-        run_export(a)
+        {"export": run_export, "measure": run_measure}[a.verb](a)
     except ExportError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.status

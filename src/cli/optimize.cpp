@@ -2,6 +2,7 @@
 #include "workflow/optimize.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -9,14 +10,16 @@
 #include "cli/common.h"
 #include "cli/layers.h"
 #include "cli/plan_flags.h"
+#include "cli/python.h"
 #include "cli/verbs.h"
 #include "core/error.h"
+#include "workflow/open.h"
 
 namespace vitrail::cli {
 namespace {
 
 struct OptimizeFlags {
-  std::string model, folder, workspace = "1GiB";
+  std::string model, folder, pytorch, workspace = "1GiB";
   OptimizeOptions options;
   std::vector<std::string> profiles;
   ModelFlags model_flags;
@@ -25,6 +28,26 @@ struct OptimizeFlags {
   BenchFlags bench;
   bool json = false;
 };
+
+// Before the engines, in a process of its own; its result goes into the report's first row.
+Status measure_pytorch(const OptimizeFlags& flags, OptimizeOptions& options) {
+  std::error_code error;
+  std::filesystem::create_directories(flags.folder, error);
+  if (error) return io_error("{}: {}", flags.folder, error.message());
+  const std::string file = (std::filesystem::path(flags.folder) / "pytorch.json").string();
+  const bool host = runs_on_host(options.build.backend);
+  std::vector<std::string> words{"measure", flags.pytorch, "-o", file,
+                                 "--name", std::filesystem::path(flags.model).filename().string(),
+                                 "--batch", fmt::format("{}", fmt::join(options.bench.batches, ",")),
+                                 "--warm-up", std::to_string(options.bench.warm_up),
+                                 "--iterations", std::to_string(options.bench.iterations),
+                                 "--threads", std::to_string(options.bench.threads),
+                                 "--device", host ? "cpu" : "auto"};
+  if (options.bench.max_seconds) words.insert(words.end(), {"--max-seconds", fmt::format("{}", *options.bench.max_seconds)});
+  VTL_TRY(run_python(words));
+  options.peers.insert(options.peers.begin(), file);
+  return {};
+}
 
 Status run_optimize(const OptimizeFlags& flags) {
   OptimizeOptions options = flags.options;
@@ -42,6 +65,7 @@ Status run_optimize(const OptimizeFlags& flags) {
   }
   options.build.threads = options.bench.threads;
   options.build.progress = progress_bar(flags.json);
+  if (!flags.pytorch.empty()) VTL_TRY(measure_pytorch(flags, options));
   OptimizeOutcome outcome;
   const Status status = optimize(flags.model, flags.folder, options, outcome);
   for (const std::string& w : outcome.warnings) warn(w);
@@ -87,6 +111,8 @@ void add_optimize(CLI::App& app, Action& action) {
   verb->add_option("--samples", flags->options.verify_samples,
                    "Verify on at most so many images (default: all)")
       ->check(CLI::PositiveNumber);
+  verb->add_option("--pytorch", flags->pytorch,
+                   "The original model, measured in PyTorch first: timm:NAME, hf:NAME_OR_DIR, torchvision:NAME or file.py:factory");
   verb->add_option("--peers", flags->options.peers, "Results of benchmarks/peers.py to put into the report");
   flags->model_flags.add(*verb);
   flags->bench.add(*verb);

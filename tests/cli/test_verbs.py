@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Words, JSON keys, files and exit statuses that users and other programs rely on."""
 import json
+import os
 import subprocess
+import sys
 
 import numpy
 import pytest
@@ -144,6 +146,25 @@ def test_optimize_in_several_precisions(vitrail, tiny, pictures, tmp_path):
     assert all(r["peak_rss_bytes"] > 0 for run in runs.values() for r in run["results"])
     assert "certified" in vitrail("explain", out / "engine_int8.vtl").stdout
     assert vitrail.json("explain", out / "engine_int8.vtl")["certified"] is True
+
+
+def test_optimize_beside_pytorch(vitrail, tiny, pictures, tmp_path):
+    source, out = tmp_path / "original.py", tmp_path / "out"
+    source.write_text("import torch\ndef factory():\n    return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 8, 8), torch.nn.Flatten()), "
+                      "torch.zeros(2, 3, 32, 32)\n")
+    arguments = ["optimize", tiny, "--images", pictures, "-o", out, "--batch", "1,2", "--iterations", 5, "--warm-up", 1]
+    env = {**os.environ, "VTL_PYTHON": sys.executable}
+    report = vitrail.json(*arguments, "--pytorch", f"{source}:factory", env=env)
+    assert [run["label"] for run in report["runs"]] == ["PyTorch (original)", "fp32 (cpu)"]
+    assert report["recommendation"]["gain"]["baseline"] == "PyTorch (original)"
+    original = report["runs"][0]
+    assert [r["batch"] for r in original["results"]] == [1, 2] and all(r["iterations"] == 5 for r in original["results"])
+    assert original["results"][0]["peak_rss_bytes"] > 50 << 20 and original["model"] == tiny.name
+    # What is asked for and cannot be had stops the walk before it has begun.
+    done = vitrail(*arguments, "--pytorch", "nonsense", env=env, expect=2)
+    assert "'nonsense' is no model" in done.stderr
+    done = vitrail(*arguments, "--pytorch", f"{source}:factory", env={**env, "VTL_PYTHON": "/nowhere/python"}, expect=4)
+    assert "'/nowhere/python' cannot be started" in done.stderr
 
 
 def test_optimize_keeps_what_works_when_a_precision_fails(vitrail, tiny, pictures, tmp_path):
