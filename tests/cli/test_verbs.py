@@ -146,6 +146,10 @@ def test_optimize_in_several_precisions(vitrail, tiny, pictures, tmp_path):
     assert all(r["peak_rss_bytes"] > 0 for run in runs.values() for r in run["results"])
     assert "certified" in vitrail("explain", out / "engine_int8.vtl").stdout
     assert vitrail.json("explain", out / "engine_int8.vtl")["certified"] is True
+    # A model with Q/DQ pairs needs no calibration, and is as rough in every precision.
+    again = vitrail.json("optimize", out / "model_int8.onnx", "--images", pictures, "-o", tmp_path / "again", *arguments[6:], "--precision",
+                         "fp32,int8")
+    assert [v["tolerance"]["max_scaled"] for v in again["verifications"]] == [0.3, 0.3]
 
 
 def test_optimize_beside_pytorch(vitrail, tiny, pictures, tmp_path):
