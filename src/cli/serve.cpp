@@ -191,6 +191,8 @@ void add_serve(CLI::App& app, Action& action) {
       ->check(CLI::Range(0.0, 3600.0))
       ->capture_default_str();
   verb->add_flag("--allow-uncertified", model.allow_uncertified, "Also engines that `verify --certify` has not passed");
+  verb->add_flag("--allow-non-finite", model.scheduler.allow_non_finite,
+                 "Inputs may hold NaN and infinity, which are refused otherwise (perf_analyzer's random data does)");
   verb->add_flag("--allow-control", o.access.allow_control, "Loading and unloading from other machines as well");
   verb->add_option("--token-file", flags->token_file, "Loading and unloading need the token in this file");
   verb->add_option("--tls-certificate", flags->tls_certificate, "PEM file of the certificate chain: HTTPS, and gRPC over TLS");

@@ -267,6 +267,7 @@ void Scheduler::gather(Entries& batch, Staging& staging, int64_t& rows) {
       const Value& value = graph.value(graph.inputs[i]);
       std::byte* to = staging.data[i] + static_cast<size_t>(rows) * staging.row_bytes[i];
       std::memcpy(to, entry->job.inputs[i].data(), entry->job.inputs[i].size());
+      if (options_.allow_non_finite) continue;
       const auto count = static_cast<int64_t>(entry->job.inputs[i].size() / dtype_size(value.dtype));
       if (const NonFinite found = find_non_finite({value.dtype, {count}, to}); found.count > 0)
         bad = fault(Cause::kInvalid, "input '{}': {} of {} elements are NaN or infinite, the first is number {}",

@@ -45,6 +45,7 @@ struct SchedulerOptions {
   int priority_levels = 0;         // 0: none; else priorities are 1 … levels
   int default_priority = 0;        // 0: the middle one
   QueuePolicies queue;
+  bool allow_non_finite = false;   // inputs may hold NaN and infinity
   bool preserve_ordering = false;  // answers come in the order of arrival
   int64_t slo_ns = 0;              // answers are to come within this time; 0: no such goal
   Policy policy;

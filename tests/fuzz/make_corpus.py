@@ -5,12 +5,14 @@
 VITRAIL is the command-line program, which builds the engines. Needs numpy, pillow and onnx. Making them takes a few
 seconds; a folder that this script filled with the same program is left as it is.
 """
+import gzip
 import hashlib
 import json
 import pathlib
 import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 
@@ -158,6 +160,16 @@ def requests(folder):
     (folder / "config").write_text("max_batch_size: 8 version_policy { specific { versions: [1, 2] } } instance_group [{ count: 2 }] "
                                    "dynamic_batching { preferred_batch_size: [4] default_queue_policy { max_queue_size: 3 } } "
                                    "model_warmup { batch_size: 2 } parameters { key: \"threads\" value { string_value: \"2\" } }")
+    (folder / "gzip").write_bytes(gzip.compress(json.dumps(request).encode(), mtime=0))
+    (folder / "deflate").write_bytes(zlib.compress(json.dumps(request).encode()))
+    (folder / "accept").write_text("deflate, gzip;q=0.5, *;q=0")
+    (folder / "traceparent").write_text("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    (folder / "trace.json").write_text('{"trace_level":["TIMESTAMPS"],"trace_rate":"1","trace_count":"5","log_frequency":null}')
+    (folder / "log.json").write_text('{"log_info":false,"log_verbose_level":1,"log_format":"json"}')
+    (folder / "trace-config").write_text("opentelemetry,resource=service.name=a")
+    # TraceSettingRequest and LogSettingsRequest of one setting.
+    (folder / "trace-message").write_bytes(b"\x0a\x11\x0a\x0atrace_rate\x12\x03\x0a\x019")
+    (folder / "log-message").write_bytes(b"\x0a\x0e\x0a\x08log_info\x12\x02\x08\x01")
     # ModelInferRequest: model_name, one input FP32 [1] and its raw bytes.
     (folder / "message").write_bytes(b"\x0a\x01m\x2a\x0c\x0a\x01x\x12\x04FP32\x1a\x01\x01\x3a\x04\0\0\x80\x3f")
 

@@ -77,6 +77,16 @@ TEST(Scheduler, ARequestWithNanFailsAloneAndNamesTheElement) {
   EXPECT_EQ(f.statistics.snapshot().failed_other, 1u);
 }
 
+TEST(Scheduler, NanPassesWhereItIsAllowed) {
+  Fixture f;
+  SchedulerOptions options;
+  options.allow_non_finite = true;
+  f.start(options);
+  const Answer answer = f.submit(std::nanf("")).second.get();
+  ASSERT_EQ(answer.sums.size(), 1u);
+  EXPECT_TRUE(std::isnan(answer.sums[0]));
+}
+
 TEST(Scheduler, ATimeoutFiresWhileABatchRuns) {
   Fixture f;
   Gate gate;
