@@ -14,9 +14,15 @@ namespace {
 
 using nlohmann::json;
 
-// Scales and zero points belong to the weights; the others are names and marks of the model file.
-bool is_structure(std::string_view attribute) {
-  return !attribute.ends_with("scale") && !attribute.ends_with("zero_point") && attribute != "rows_of";
+// Of ONNX, where one exporter writes out what another leaves away.
+constexpr std::pair<std::string_view, int64_t> kDefaults[] = {{"stash_type", 1}, {"keepdims", 1}, {"noop_with_empty_axes", 0},
+                                                              {"allowzero", 0},  {"saturate", 1}, {"block_size", 0}};
+
+// Scales and zero points belong to the weights; rows_of is a mark with a name of the model file.
+bool is_structure(std::string_view name, const Attribute& value) {
+  if (name.ends_with("scale") || name.ends_with("zero_point") || name == "rows_of") return false;
+  const auto* number = std::get_if<int64_t>(&value);
+  return !number || std::ranges::find(kDefaults, std::pair{name, *number}) == std::end(kDefaults);
 }
 
 struct AttributeText {
@@ -37,7 +43,7 @@ struct AttributeText {
 std::string attributes_text(const Node& node) {
   std::string text;
   for (const auto& [name, value] : node.attributes)
-    if (is_structure(name)) text += fmt::format("{}{}={}", text.empty() ? "" : " ", name, std::visit(AttributeText{}, value));
+    if (is_structure(name, value)) text += fmt::format("{}{}={}", text.empty() ? "" : " ", name, std::visit(AttributeText{}, value));
   return text;
 }
 

@@ -126,6 +126,14 @@ def test_safetensors_into_an_engine_of_an_export(vitrail, tmp_path):
     numpy.testing.assert_allclose(numpy.load(tmp_path / "scores.npy"), want, atol=2e-4 * abs(want).max())
 
 
+@pytest.mark.parametrize("model", ["cls", "gap", "layer_scale"])
+def test_from_one_exporter_to_the_other(vitrail, exports, tmp_path, model):
+    old, new, weights = tmp_path / "old.vtl", tmp_path / "new.vtl", exports / f"{model}_dyn20.onnx"
+    vitrail("build", exports / f"{model}_ts17.onnx", "-o", old)
+    vitrail("refit", old, "--weights", weights, "-o", new)
+    vitrail("verify", new, "--reference", weights, "--random", "2")
+
+
 def refused(vitrail, engine, model, out, expect=3):
     text = vitrail("refit", engine, "--weights", model, "-o", out, expect=expect).stderr
     assert not out.exists()
