@@ -326,12 +326,12 @@ HttpHandler make_routes(Service& service, AccessOptions access, uint64_t max_bod
   return with_encodings(service, std::move(plain), max_body);
 }
 
-HttpHandler make_metrics_routes(Service& service) {
-  return [&service](const HttpRequest& request, const std::function<void(HttpReply)>& done) {
+HttpHandler make_metrics_routes(Service& service, SystemMetrics& system) {
+  return [&service, &system](const HttpRequest& request, const std::function<void(HttpReply)>& done) {
     HttpReply reply;
     if (request.target == "/metrics" && request.method == "GET") {
       reply.content_type = "text/plain; version=0.0.4; charset=utf-8";
-      reply.body = metrics_text(service);
+      reply.body = metrics_text(service, system);
     } else {
       reply = error_reply({Cause::kNotFound, "metrics are at GET /metrics"});
     }

@@ -5,6 +5,7 @@
 
 #include "serve/http_message.h"
 #include "serve/service.h"
+#include "serve/system_metrics.h"
 
 namespace vitrail::serve {
 
@@ -19,7 +20,7 @@ Fault check_control(const AccessOptions& access, bool from_loopback, std::string
 // The Open Inference Protocol over HTTP, with Triton's extensions, and /classify. Compressed bodies inflate to at most
 // `max_body` bytes.
 HttpHandler make_routes(Service& service, AccessOptions access, uint64_t max_body);
-// GET /metrics.
-HttpHandler make_metrics_routes(Service& service);
+// GET /metrics. Both outlive what it gives.
+HttpHandler make_metrics_routes(Service& service, SystemMetrics& system);
 
 }  // namespace vitrail::serve

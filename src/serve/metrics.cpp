@@ -55,7 +55,7 @@ void histogram(std::string& to, const std::vector<Series>& all, std::string_view
 
 }  // namespace
 
-std::string metrics_text(Service& service) {
+std::string metrics_text(Service& service, SystemMetrics& system) {
   std::vector<Series> all;
   for (const auto& model : service.repository().ready())
     all.push_back({fmt::format("model=\"{}\",version=\"{}\"", label(model->name()), label(model->version())),
@@ -100,7 +100,7 @@ std::string metrics_text(Service& service) {
   single("vitrail_traces_dropped_total", "Traces of requests that were lost", service.telemetry().tracer().dropped());
   head(to, "process_resident_memory_bytes", "gauge", "Resident memory of the server");
   to += fmt::format("process_resident_memory_bytes {}\n", resident_bytes());
-  return to;
+  return to + system.text();
 }
 
 }  // namespace vitrail::serve

@@ -42,8 +42,9 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
     http.port = *o.metrics_port;
     http.max_body = 4096;
     http.tls.reset();
+    server->system_ = std::make_unique<SystemMetrics>(Nvml::open());
     VTL_ASSIGN(server->metrics_,
-               HttpServer::listen(*server->io_, http, make_metrics_routes(*server->service_)));
+               HttpServer::listen(*server->io_, http, make_metrics_routes(*server->service_, *server->system_)));
   }
   if (o.grpc_port) {
     VTL_ASSIGN(server->grpc_, GrpcServer::listen(*server->service_, {o.http.address, *o.grpc_port, o.http.max_body, o.max_body_total, o.http.tls}, o.access));

@@ -51,6 +51,7 @@ class Server {
   std::shared_ptr<Telemetry> telemetry_;  // outlives all else
   std::unique_ptr<Repository> repository_;
   std::unique_ptr<Service> service_;
+  std::unique_ptr<SystemMetrics> system_;
   std::unique_ptr<asio::io_context> io_;
   std::optional<asio::executor_work_guard<asio::io_context::executor_type>> work_;
   std::unique_ptr<HttpServer> http_, metrics_;

@@ -126,6 +126,8 @@ def test_metrics_have_tritons_names(server):
                  "nv_inference_queue_duration_us", "nv_inference_compute_input_duration_us",
                  "nv_inference_compute_infer_duration_us", "nv_inference_compute_output_duration_us"]:
         assert f'{name}{{model="tiny",version="1"' in text
+    for name in ["nv_cpu_utilization", "nv_cpu_memory_total_bytes", "nv_cpu_memory_used_bytes", "vitrail_traces_dropped_total"]:
+        assert f"\n{name} " in text
     assert 'vitrail_request_duration_seconds_bucket{model="tiny",version="1",le="+Inf"}' in text
 
 
