@@ -29,16 +29,21 @@ struct Row {
   std::string path;
   std::vector<Classification> top;
   Status status;
+  bool answered = true;  // or failed; not when it was interrupted before
 };
 
 Row classify(Client& client, const ClientFlags& flags, const std::string& path) {
-  Row row{path, {}, {}};
+  Row row{path, {}, {}, true};
   const auto file = read_file(path, kMaxImageFileBytes);
   row.status = file.status();
   for (int attempt = 0; row.status.ok() && attempt < kMaxAttempts; ++attempt) {
     auto classes = client.classify(flags.model, std::as_bytes(std::span(*file)), flags.top);
     if (classes.ok()) {
       row.top = std::move(*classes);
+      return row;
+    }
+    if (cancel::requested()) {
+      row.answered = false;
       return row;
     }
     if (classes.status().code() != Code::kUnavailable || attempt + 1 == kMaxAttempts) {
@@ -54,7 +59,7 @@ Status run(const ClientFlags& flags) {
   VTL_ASSIGN(const auto files, list_images(flags.folder));
   VTL_ASSIGN(Client probe, Client::create(flags.url));
   VTL_TRY(probe.model(flags.model).status());  // before anything is sent
-  std::vector<Row> rows(files.size());
+  std::vector<Row> rows(files.size(), Row{{}, {}, {}, false});
   std::atomic<size_t> next{0};
   std::mutex mutex;
   int64_t done = 0;
@@ -71,7 +76,9 @@ Status run(const ClientFlags& flags) {
   std::vector<std::thread> threads;
   for (int i = 0; i < std::min<int>(flags.concurrency, static_cast<int>(files.size())); ++i) threads.emplace_back(work);
   for (std::thread& thread : threads) thread.join();
-  if (cancel::requested()) return cancelled();
+  // What an interruption left is kept.
+  const bool whole = !cancel::requested();
+  std::erase_if(rows, [](const Row& row) { return !row.answered; });
 
   int64_t failed = 0, right = 0, labelled = 0;
   auto list = nlohmann::ordered_json::array();
@@ -97,10 +104,11 @@ Status run(const ClientFlags& flags) {
     if (!flags.json) print(text + "\n");
   }
   if (flags.json)
-    print_json({{"model", flags.model}, {"images", files.size()}, {"failed", failed}, {"results", list}});
+    print_json({{"model", flags.model}, {"images", rows.size()}, {"of", files.size()}, {"failed", failed}, {"results", list}});
   else
-    print(fmt::format("{} images, {} failed{}\n", files.size(), failed,
+    print(fmt::format("{} images{}, {} failed{}\n", rows.size(), whole ? "" : fmt::format(" of {} (interrupted)", files.size()), failed,
                       right > 0 ? fmt::format(", {} of {} in the folder of their class", right, labelled) : ""));
+  if (!whole) return cancelled();
   return failed == 0 ? Status() : check_failed("{} of {} images were not classified", failed, files.size());
 }
 

@@ -2,11 +2,13 @@
 """`vitrail serve` as its clients meet it: curl, urllib and PyPI's tritonclient; every answer beside `vitrail run`."""
 import json
 import shutil
+import signal
 import subprocess
 import time
 
 import numpy
 import pytest
+from conftest import BINARY
 from serving import Server, serve
 
 
@@ -258,6 +260,24 @@ def test_client_classifies_a_folder_as_run_does(vitrail, server, certified, pict
     for result in report["results"]:
         assert result["top"] == vitrail.json("run", certified, "--image", result["image"], "--top", 2)["results"][0]["top"]
     assert "3 images, 0 failed" in vitrail("client", pictures, "-u", f"localhost:{server.http}", "-m", "tiny").stdout
+
+
+def test_an_interrupted_client_prints_what_it_has(certified, pictures, tmp_path):
+    picture = next(pictures.rglob("picture.png"))
+    for i in range(3000):
+        (tmp_path / f"{i:04}.png").symlink_to(picture)
+    with serve(certified, "--threads", 1) as server:
+        client = subprocess.Popen([BINARY, "client", tmp_path, "-u", f"localhost:{server.http}", "-m", "tiny", "--json", "--concurrency", "1"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        end = time.monotonic() + 60
+        while server.json("/v2/models/tiny/stats")["model_stats"][0]["inference_count"] < 5 and time.monotonic() < end:
+            time.sleep(0.002)
+        client.send_signal(signal.SIGINT)
+        output, _ = client.communicate(timeout=60)
+    report = json.loads(output)
+    assert client.returncode == 130
+    assert 4 <= report["images"] < 3000 and report["of"] == 3000 and report["failed"] == 0
+    assert len(report["results"]) == report["images"] and all(result["top"] for result in report["results"])
 
 
 def test_tls(certified, tmp_path, batch):
