@@ -88,6 +88,7 @@ Status measure(const BenchSubject& subject, const BenchOptions& options, int64_t
 
   TimingOptions timing_options{options.warm_up, options.iterations, options.streams,
                                max_seconds,     options.clock,      subject.device_times};
+  timing_options.idle_ms = options.idle_ms;
   const double layer_share = options.layers ? kLayerShare : 0.0;
   if (max_seconds) timing_options.max_seconds = *max_seconds * (1 - layer_share);
   Timing timing;
@@ -192,6 +193,7 @@ BenchReport begin_report(const BenchSubject& subject, const BenchOptions& option
   report.peak_gflops = options.peak_gflops;
   report.warm_up = options.warm_up;
   report.iterations = options.iterations;
+  report.idle_ms = options.idle_ms;
   report.max_seconds = options.max_seconds;
   return report;
 }

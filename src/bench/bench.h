@@ -74,6 +74,7 @@ struct BenchOptions {
   int64_t iterations = 1000;
   int streams = 1;
   int threads = 1;  // of each stream; only reported
+  double idle_ms = 0;  // pause after each timed batch; images per second count it
   // For the whole run. Each configuration gets an equal part of what is left when it starts, so that what a
   // quick one does not use goes to the later ones.
   std::optional<double> max_seconds;
@@ -90,6 +91,7 @@ struct BenchReport {
   Machine machine;
   std::string timestamp;
   std::optional<double> peak_gflops;
+  double idle_ms = 0;
   int64_t warm_up = 0, iterations = 0;  // as asked for, on each stream
   std::optional<double> max_seconds;
   bool peak_rss_resettable = false;  // false: peak_rss_bytes counts from the start of the process

@@ -106,7 +106,7 @@ Json to_json(const BenchReport& r) {
       {"timestamp", r.timestamp},
       {"peak_gflops", or_null(r.peak_gflops)},
       {"protocol",
-       {{"warm_up", r.warm_up}, {"iterations", r.iterations}, {"max_seconds", or_null(r.max_seconds)}}},
+       {{"warm_up", r.warm_up}, {"iterations", r.iterations}, {"idle_ms", r.idle_ms}, {"max_seconds", or_null(r.max_seconds)}}},
       {"cancelled", r.cancelled},
       {"results", Json::array()},
       {"warnings", r.warnings}};

@@ -21,6 +21,8 @@ Status check(const TimingOptions& o) {
     return usage_error(
         "{} iterations on {} streams are more than the {} that can be kept; ask for at most {}", o.iterations,
         o.streams, kMaxSamples, kMaxSamples / o.streams);
+  if (!(o.idle_ms >= 0 && o.idle_ms <= kMaxIdleMs))
+    return usage_error("an idle time of {} ms; it must be 0 to {}", o.idle_ms, kMaxIdleMs);
   if (o.max_seconds && !(*o.max_seconds > 0))
     return usage_error("max-seconds is {}; it must be more than 0", *o.max_seconds);
   return Status();
@@ -118,6 +120,7 @@ Status time_batches(const OneBatch& one_batch, const TimingOptions& options, Tim
         sample.d2h_us = static_cast<float>(times->d2h_us);
       }
       mine.push_back(sample);
+      if (options.idle_ms > 0) options.sleep(static_cast<int64_t>(options.idle_ms * 1e6));
     }
     return Status();
   });

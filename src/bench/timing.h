@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <thread>
 #include <vector>
 
 #include "core/clock.h"
@@ -28,6 +29,9 @@ struct TimingOptions {
   // Where the time of the stream's last batch went; asked on the stream's own thread after each timed batch.
   // May be empty.
   std::function<std::optional<DeviceTimes>(int stream)> device_times = nullptr;
+  // Pause after each timed batch: caches and clocks cool down, as between requests of a service with little to do.
+  double idle_ms = 0;
+  std::function<void(int64_t nanoseconds)> sleep = [](int64_t ns) { std::this_thread::sleep_for(std::chrono::nanoseconds(ns)); };
 };
 
 // Start and end of one timed batch, on the options' clock.
@@ -51,6 +55,7 @@ struct Timing {
 };
 
 inline constexpr int kMaxStreams = 1024;
+inline constexpr double kMaxIdleMs = 10'000;  // an interruption waits for it
 inline constexpr int64_t kMaxSamples = int64_t{1} << 25;  // iterations × streams: 1 GiB of samples
 
 // Fills `timing` as it goes. A failure of a batch stops every stream and is returned; an interruption

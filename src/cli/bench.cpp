@@ -25,6 +25,9 @@ void BenchFlags::add(CLI::App& verb) {
   verb.add_option("--streams", bench.streams, "Batches at the same time")
       ->capture_default_str()
       ->check(CLI::Range(1, kMaxStreams));
+  verb.add_option("--idle-time", bench.idle_ms, "Milliseconds of pause after each timed batch")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1e4));
   verb.add_option("--max-seconds", max_seconds,
                   "Shorten the whole run to about this long; the output says so")
       ->check(CLI::PositiveNumber);

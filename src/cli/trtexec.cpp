@@ -28,7 +28,7 @@ constexpr const char* kWords =
     "--timingCacheFile=F --calib=F "
     "--builderOptimizationLevel=N --versionCompatible --hardwareCompatibilityLevel=L --stripWeights --refit "
     "--iterations=N --warmUp=ms "
-    "--duration=s --infStreams=N --percentile=90,95,99 --exportTimes=F --exportProfile=F --exportLayerInfo=F "
+    "--duration=s --idleTime=ms --infStreams=N --percentile=90,95,99 --exportTimes=F --exportProfile=F --exportLayerInfo=F "
     "--dumpProfile "
     "--dumpLayerInfo --buildOnly";
 
@@ -89,6 +89,7 @@ Status measure(const TrtexecWords& words, const std::string& path, BenchReport& 
   MeasureOptions options;
   options.bench.batches = {words.batch};
   options.bench.streams = words.streams;
+  options.bench.idle_ms = words.idle_ms;
   options.bench.threads = std::max(1, available_cores() / words.streams);
   options.bench.layers = words.dump_profile || !words.export_profile.empty();
   options.bench.warm_up = words.warm_up_ms > 0 ? 1'000'000 : 0;

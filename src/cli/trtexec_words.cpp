@@ -66,7 +66,7 @@ constexpr std::string_view kWithoutMeaning[] = {
     "--useCudaGraph", "--useSpinWait",    "--noDataTransfers", "--separateProfileRun", "--threads",
     "--verbose",      "--avgRuns",        "--device",          "--useRuntime",         "--avgTiming",
     "--sparsity",     "--inputIOFormats", "--outputIOFormats", "--profilingVerbosity", "--useManagedMemory",
-    "--sleepTime",    "--idleTime",       "--stronglyTyped",   "--explicitBatch",      "--skipInference"};
+    "--sleepTime",    "--stronglyTyped",   "--explicitBatch",      "--skipInference"};
 
 }  // namespace
 
@@ -140,6 +140,8 @@ Result<TrtexecWords> parse_trtexec(const std::vector<std::string>& arguments) {
       VTL_ASSIGN(words.iterations, number<int64_t>(word, value, 1));
     } else if (word == "--warmUp") {
       VTL_ASSIGN(words.warm_up_ms, number<double>(word, value, 0));
+    } else if (word == "--idleTime") {
+      VTL_ASSIGN(words.idle_ms, number<double>(word, value, 0));
     } else if (word == "--duration") {
       VTL_ASSIGN(words.duration_s, number<double>(word, value, 0));
     } else if (word == "--infStreams" || word == "--streams") {

@@ -18,7 +18,7 @@ struct TrtexecWords {
   int64_t workspace_bytes = int64_t{1} << 30;
   PlanOptions plan;
   int64_t iterations = 10;
-  double warm_up_ms = 200, duration_s = 3;
+  double warm_up_ms = 200, duration_s = 3, idle_ms = 0;
   int streams = 1;
   std::vector<double> percentiles = {90, 95, 99};
   bool build_only = false, dump_profile = false, dump_layers = false;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cmath>
 
 #include "core/cancel.h"
 
@@ -60,6 +61,21 @@ TEST_F(TimeBatches, HoweverLittleTimeOneBatchIsTimed) {
   ASSERT_TRUE(time_batches(fake.batch(), {100, 1000, 1, 1e-9, fake.clock()}, timing).ok());
   EXPECT_EQ(timing.warm_up, 1);
   EXPECT_EQ(timing.samples.size(), 1u);
+}
+
+TEST_F(TimeBatches, APauseFollowsEachBatchAndIsNotTimed) {
+  Fake fake;
+  TimingOptions options{1, 3, 1, {}, fake.clock()};
+  options.idle_ms = 50;
+  std::vector<int64_t> pauses;
+  options.sleep = [&](int64_t ns) {
+    pauses.push_back(ns);
+    fake.now += ns;
+  };
+  ASSERT_TRUE(time_batches(fake.batch(), options, timing).ok());
+  EXPECT_EQ(pauses, (std::vector<int64_t>(3, 50'000'000)));
+  EXPECT_EQ(timing.microseconds(), (std::vector<double>(3, 1000)));
+  EXPECT_DOUBLE_EQ(timing.wall_seconds(), 0.103);
 }
 
 TEST_F(TimeBatches, AmpleTimeShortensNothing) {
@@ -118,6 +134,9 @@ TEST_F(TimeBatches, NonsenseIsAUsageError) {
   expect({-1, 1, 1, {}, {}}, "-1 warm-up");
   expect({1, INT64_MAX, 2, {}, {}}, "ask for at most");
   expect({1, 1, 1, 0.0, {}}, "max-seconds");
+  TimingOptions never{1, 1};
+  never.idle_ms = std::nan("");
+  expect(never, "idle time");
   EXPECT_EQ(fake.calls, 0);
 }
 
