@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vitrail/client.h"
 
+#include <array>
 #include <charconv>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -19,7 +20,7 @@ struct Client::Impl {
   std::unique_ptr<HttpClient> http;
 
   // The body of a 2xx; else the server's own words.
-  Result<Response> exchange(std::string_view method, const std::string& path, std::string_view body,
+  Result<Response> exchange(std::string_view method, const std::string& path, std::span<const std::string_view> body,
                             const std::vector<std::pair<std::string, std::string>>& headers = {}) {
     VTL_ASSIGN(Response response, http->request(method, path, body, headers));
     if (response.status / 100 == 2) return response;
@@ -90,23 +91,23 @@ Result<Client> Client::create(const std::string& url, std::chrono::milliseconds 
 }
 
 Result<bool> Client::ready() {
-  VTL_ASSIGN(const Response response, impl_->http->request("GET", "/v2/health/ready", ""));
+  VTL_ASSIGN(const Response response, impl_->http->request("GET", "/v2/health/ready", {}));
   return response.status == 200;
 }
 
 Result<std::string> Client::get(const std::string& path) {
-  VTL_ASSIGN(Response response, impl_->exchange("GET", path, ""));
+  VTL_ASSIGN(Response response, impl_->exchange("GET", path, {}));
   return std::move(response.body);
 }
 
 Result<std::string> Client::post(const std::string& path, const std::string& body) {
-  VTL_ASSIGN(Response response, impl_->exchange("POST", path, body));
+  VTL_ASSIGN(Response response, impl_->exchange("POST", path, std::array{std::string_view(body)}));
   return std::move(response.body);
 }
 
 Result<Client::ModelInfo> Client::model(const std::string& name) {
   const std::string path = model_path(name, "");
-  VTL_ASSIGN(const Response response, impl_->exchange("GET", path, ""));
+  VTL_ASSIGN(const Response response, impl_->exchange("GET", path, {}));
   const json parsed = json::parse(response.body, nullptr, false);
   if (!parsed.is_object() || !parsed.contains("inputs") || !parsed.contains("outputs")) return not_the_protocol(path);
   const auto versions = value_of<std::vector<std::string>>(parsed, "versions", {});
@@ -118,7 +119,7 @@ Result<Client::ModelInfo> Client::model(const std::string& name) {
 Result<std::vector<NamedTensor>> Client::infer(const std::string& model, const std::vector<NamedTensor>& inputs,
                                                const std::string& version) {
   json header = {{"parameters", {{"binary_data_output", true}}}, {"inputs", json::array()}};
-  std::string data;
+  std::vector<std::string_view> body{{}};  // the header comes first
   for (const NamedTensor& input : inputs) {
     const std::string_view datatype = datatype_name(input.tensor.dtype());
     if (datatype.empty())
@@ -127,11 +128,12 @@ Result<std::vector<NamedTensor>> Client::infer(const std::string& model, const s
                                 {"datatype", datatype},
                                 {"shape", input.tensor.shape()},
                                 {"parameters", {{"binary_data_size", input.tensor.bytes()}}}});
-    data.append(static_cast<const char*>(input.tensor.data()), input.tensor.bytes());
+    body.emplace_back(static_cast<const char*>(input.tensor.data()), input.tensor.bytes());
   }
   const std::string text = header.dump(-1, ' ', false, json::error_handler_t::replace);
+  body[0] = text;
   const std::string path = model_path(model, version) + "/infer";
-  VTL_ASSIGN(const Response response, impl_->exchange("POST", path, text + data,
+  VTL_ASSIGN(const Response response, impl_->exchange("POST", path, body,
                                                       {{"Inference-Header-Content-Length", std::to_string(text.size())},
                                                        {"Content-Type", "application/octet-stream"}}));
   size_t length = 0;
@@ -163,7 +165,7 @@ Result<std::vector<NamedTensor>> Client::infer(const std::string& model, const s
 Result<std::vector<Classification>> Client::classify(const std::string& model, std::span<const std::byte> picture, int top) {
   const std::string path = fmt::format("{}/classify?top={}", model_path(model, ""), top);
   VTL_ASSIGN(const Response response,
-             impl_->exchange("POST", path, {reinterpret_cast<const char*>(picture.data()), picture.size()},
+             impl_->exchange("POST", path, std::array{std::string_view(reinterpret_cast<const char*>(picture.data()), picture.size())},
                              {{"Content-Type", "application/octet-stream"}}));
   const json parsed = json::parse(response.body, nullptr, false);
   if (!parsed.is_object() || !parsed.contains("top") || !parsed["top"].is_array()) return not_the_protocol(path);

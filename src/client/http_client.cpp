@@ -6,6 +6,7 @@
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <optional>
@@ -53,9 +54,15 @@ struct HttpClient::Impl {
     if (!error) stream->socket().set_option(tcp::no_delay(true), error);
     return error;
   }
-  error_code exchange(const http::request<http::span_body<const char>>& request, Response& response) {
+  error_code exchange(const http::request<http::empty_body>& request, std::span<const asio::const_buffer> body,
+                      Response& response) {
     stream->expires_after(timeout);
-    error_code error = wait([&](auto done) { http::async_write(*stream, request, done); });
+    http::request_serializer<http::empty_body> serializer(request);
+    error_code error = wait([&](auto done) { http::async_write_header(*stream, serializer, done); });
+    // As much at once as the socket takes, not 64 KiB.
+    const auto all = [size = asio::buffer_size(body)](const error_code& e, size_t sent) { return e ? 0 : size - sent; };
+    if (!error && !body.empty())
+      error = wait([&](auto done) { asio::async_write(*stream, std::vector(body.begin(), body.end()), all, done); });
     if (error) return error;
     http::response_parser<http::string_body> parser;
     parser.body_limit(kMaxBody);
@@ -92,13 +99,16 @@ Result<std::unique_ptr<HttpClient>> HttpClient::create(const std::string& url, s
   return std::unique_ptr<HttpClient>(new HttpClient(std::move(impl)));
 }
 
-Result<Response> HttpClient::request(std::string_view method, const std::string& target, std::string_view body,
+Result<Response> HttpClient::request(std::string_view method, const std::string& target,
+                                     std::span<const std::string_view> body,
                                      const std::vector<std::pair<std::string, std::string>>& headers) {
-  http::request<http::span_body<const char>> request(http::string_to_verb({method.data(), method.size()}), target, 11);
+  http::request<http::empty_body> request(http::string_to_verb({method.data(), method.size()}), target, 11);
   request.set(http::field::host, impl_->host);
   for (const auto& [name, value] : headers) request.set(name, value);
-  request.body() = beast::span<const char>(body.data(), body.size());
-  request.prepare_payload();
+  std::vector<asio::const_buffer> parts;
+  for (const std::string_view part : body)
+    if (!part.empty()) parts.emplace_back(part.data(), part.size());
+  if (method != "GET") request.content_length(asio::buffer_size(parts));
   const auto failed = [&](const error_code& error) {
     impl_->stream.reset();
     return io_error("{}:{}: {}", impl_->host, impl_->port, error.message());
@@ -108,7 +118,7 @@ Result<Response> HttpClient::request(std::string_view method, const std::string&
     if (!impl_->stream)
       if (const error_code error = impl_->connect()) return failed(error);
     Response response;
-    const error_code error = impl_->exchange(request, response);
+    const error_code error = impl_->exchange(request, parts, response);
     if (!error) return response;
     const bool closed = error == http::error::end_of_stream || error == asio::error::connection_reset ||
                         error == asio::error::broken_pipe;

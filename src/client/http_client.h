@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -26,8 +27,8 @@ class HttpClient {
   ~HttpClient();
 
   // Any status is a response; kIo when there is none in time. A connection that the server closed while it was idle is
-  // opened again, once.
-  Result<Response> request(std::string_view method, const std::string& target, std::string_view body,
+  // opened again, once. The body is its parts one behind the other.
+  Result<Response> request(std::string_view method, const std::string& target, std::span<const std::string_view> body,
                            const std::vector<std::pair<std::string, std::string>>& headers = {});
 
  private:

@@ -296,6 +296,28 @@ TEST_F(Http, AllBodiesTogetherAreBounded) {
                        fmt::format("{:x}\r\n{}\r\n0\r\n\r\n", infer.size(), infer)));
 }
 
+TEST_F(Http, BodiesMayComeInPiecesTogetherAndInChunks) {
+  start();
+  const std::string body = rows("1,2,3");
+  const std::string request = "POST /v2/models/sum/infer HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+  Client c = client();
+  for (size_t at = 0; at < request.size(); at += 40) {
+    c.send(request.substr(at, 40));
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  const Answered first = c.receive();
+  EXPECT_EQ(first.status, 200);
+  c.send(request + request);  // two at once: the second one's beginning comes with the first one's body
+  for (int i = 0; i < 2; ++i) {
+    const Answered reply = c.receive();
+    EXPECT_EQ(reply.status, 200);
+    EXPECT_EQ(reply.body, first.body);
+  }
+  c.send(fmt::format("POST /v2/models/sum/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{}\r\n{:x}\r\n{}\r\n0\r\n\r\n", 10,
+                     body.substr(0, 10), body.size() - 10, body.substr(10)));
+  EXPECT_EQ(c.receive().body, first.body);
+}
+
 TEST_F(Http, AClientThatLeavesCancelsItsQueuedRequest) {
   Gate gate;
   start();
