@@ -13,10 +13,16 @@ struct Prefix {
   int64_t rows = 0;
 };
 
-// The longest head of the queue that fits into a batch.
-Prefix longest(std::span<const Waiting> queue, const Policy& policy) {
+int64_t largest_batch(const Policy& policy) {
+  if (!policy.preferred.empty()) return policy.max_batch;
+  const int64_t enough = policy.cost.enough(policy.max_batch);
+  return std::min(policy.explore ? 2 * enough : enough, policy.max_batch);
+}
+
+// The longest head of the queue that is at most so many rows.
+Prefix longest(std::span<const Waiting> queue, int64_t most, const Policy& policy) {
   Prefix p{1, queue[0].rows};
-  while (policy.merge && p.count < queue.size() && p.rows + queue[p.count].rows <= policy.max_batch)
+  while (policy.merge && p.count < queue.size() && p.rows + queue[p.count].rows <= most)
     p.rows += queue[p.count++].rows;
   return p;
 }
@@ -55,15 +61,16 @@ Decision first_due(std::span<const Waiting> queue, int64_t now_ns) {
 Decision decide(std::span<const Waiting> queue, int64_t now_ns, const Policy& policy) {
   if (const Decision due = first_due(queue, now_ns); due.kind != Decision::Kind::kWait) return due;
   if (queue.empty()) return {};
-  const Prefix all = longest(queue, policy);
+  const int64_t most = largest_batch(policy);
+  const Prefix all = longest(queue, most, policy);
   const auto run = [](const Prefix& p) { return Decision{Decision::Kind::kRun, p.count, 0, 0}; };
   if (const Prefix p = preferred(queue, all.count, policy); p.count > 0) return run(p);
-  const bool full = !policy.merge || all.count < queue.size() || all.rows >= policy.max_batch;
+  const bool full = !policy.merge || all.count < queue.size() || all.rows >= most;
   if (full) return run(policy.preferred.empty() ? cheapest(queue, all, policy.cost) : all);
 
   int64_t delay = policy.max_delay_ns;
   if (!policy.cost.empty())
-    delay = std::min(delay, static_cast<int64_t>(policy.cost.gain(all.rows, policy.max_batch)));
+    delay = std::min(delay, static_cast<int64_t>(policy.cost.gain(all.rows, most)));
   int64_t until = kNever;
   const auto compute = static_cast<int64_t>(policy.cost.at(all.rows));
   for (const Waiting& w : queue.first(all.count)) {
@@ -81,10 +88,11 @@ int64_t next_deadline(std::span<const Waiting> queue) {
   return first;
 }
 
-double expected_latency_ns(int64_t rows_before, int64_t rows, int instances, const Policy& policy) {
-  const int64_t full = std::max<int64_t>(policy.max_batch, 1);
+double expected_latency_ns(int64_t running_ns, int64_t rows_before, int64_t rows, int instances, const Policy& policy) {
+  const int64_t full = std::max<int64_t>(largest_batch(policy), 1);
   const double per_row = policy.cost.at(full) / static_cast<double>(full);
-  return static_cast<double>(rows_before) * per_row / std::max(instances, 1) + policy.cost.at(rows);
+  const double before = static_cast<double>(running_ns) + static_cast<double>(rows_before) * per_row;
+  return before / std::max(instances, 1) + policy.cost.at(rows);
 }
 
 Policy policy_for_slo(int64_t slo_ns, Policy policy) {

@@ -30,6 +30,7 @@ struct Policy {
   int64_t max_delay_ns = 0;        // longest that a request waits for others to join it
   CostTable cost{};                // with it nobody waits longer than waiting gains
   int64_t interval_ns = 0;         // usual time between arrivals; 0: not known
+  bool explore = false;            // try a batch larger than what is enough: costs change, and first ones mislead
 };
 
 struct Decision {
@@ -47,8 +48,8 @@ struct Decision {
 };
 
 // `queue` is in the order in which requests shall run. Sizes as Triton forms them: the largest preferred one that the
-// head of the queue gives, else as much as fits once nothing more fits or the delay is over. Of a queue that costs
-// less in two parts (measured), the first part runs.
+// head of the queue gives, else as much as fits once nothing more fits or the delay is over. Without preferred sizes a
+// batch grows only as far as that gains (CostTable::enough), and of a queue that costs less in two parts the first runs.
 Decision decide(std::span<const Waiting> queue, int64_t now_ns, const Policy& policy);
 
 // kReject or kDelay for the first request whose time is over, else kWait: what decide() asks before all else.
@@ -57,9 +58,9 @@ Decision first_due(std::span<const Waiting> queue, int64_t now_ns);
 // When the first of them has to be rejected; kNever when none ever.
 int64_t next_deadline(std::span<const Waiting> queue);
 
-// Nanoseconds until a request that arrives now would have been answered: the rows before it and its own, on so many
-// instances.
-double expected_latency_ns(int64_t rows_before, int64_t rows, int instances, const Policy& policy);
+// Nanoseconds until a request that arrives now would have been answered: what still runs (the instances' sum), the rows
+// before it and its own, on so many instances.
+double expected_latency_ns(int64_t running_ns, int64_t rows_before, int64_t rows, int instances, const Policy& policy);
 
 // The policy that keeps answers within `slo_ns` for a model of such costs: a request may come just after a batch has
 // begun, so two batches have to fit; what is left may be waited.

@@ -5,6 +5,11 @@
 #include <iterator>
 
 namespace vitrail::serve {
+namespace {
+
+constexpr double kNearly = 0.98;  // less is noise of the measurement
+
+}  // namespace
 
 void CostTable::learn(int64_t rows, int64_t nanoseconds) {
   const auto ns = static_cast<double>(nanoseconds);
@@ -27,6 +32,15 @@ double CostTable::gain(int64_t rows, int64_t most) const {
   double best = 0;
   for (int64_t m = rows + 1; m <= most; ++m) best = std::max(best, at(rows) + at(m - rows) - at(m));
   return best;
+}
+
+int64_t CostTable::enough(int64_t most) const {
+  double best = 0;
+  for (const auto& [rows, ns] : seen_)
+    if (rows <= most && ns > 0) best = std::max(best, static_cast<double>(rows) / ns);
+  for (const auto& [rows, ns] : seen_)
+    if (rows < seen_.rbegin()->first && static_cast<double>(rows) >= kNearly * best * ns) return std::min(rows, most);
+  return most;
 }
 
 }  // namespace vitrail::serve

@@ -19,6 +19,9 @@ class CostTable {
   // Nanoseconds that the best batch of at most `most` rows saves over running `rows` now and the others after them;
   // at least 0.
   double gain(int64_t rows, int64_t most) const;
+  // The knee: the least size that runs nearly as many rows a second as the best one that was seen; a larger one makes its
+  // requests wait for nothing. `most` where nothing is known beyond it.
+  int64_t enough(int64_t most) const;
 
  private:
   std::map<int64_t, double> seen_;

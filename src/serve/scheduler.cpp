@@ -26,6 +26,7 @@ struct Scheduler::Staging {
   std::vector<size_t> row_bytes;
   std::vector<NamedView> inputs;
   std::vector<NamedMutableView> outputs;
+  int64_t expected_end_ns = 0;  // of the batch that runs; under the scheduler's lock
 
   Staging(const Session& session, const Program& program) {
     const Graph& graph = *session.engine().graph;
@@ -70,6 +71,8 @@ Tensor slice(const Tensor& all, int64_t first, int64_t rows) {
                 owner);
 }
 
+constexpr double kAdmitted = 0.8;       // of the latency goal
+constexpr int64_t kExplore = 64;        // one batch of so many may be larger than costs advise
 constexpr double kArrivalMemory = 0.2;  // weight of the last interval in the usual one
 
 }  // namespace
@@ -118,6 +121,13 @@ Policy Scheduler::policy() const {
   return policy_;
 }
 
+// How long the batches that run will go on, summed up. Under the lock.
+int64_t Scheduler::running_ns() const {
+  int64_t sum = 0;
+  for (const auto& staging : stagings_) sum += std::max<int64_t>(0, staging->expected_end_ns - options_.clock());
+  return sum;
+}
+
 // Whether a request may join the queue. Under the lock.
 Fault Scheduler::admit(const Entry& entry) const {
   const size_t most = options_.queue.of(entry.priority).max_queue;
@@ -128,8 +138,9 @@ Fault Scheduler::admit(const Entry& entry) const {
   if (options_.slo_ns > 0) {
     int64_t before = 0;
     for (const Waiting& w : waiting_) before += w.rows;
-    const double ns = expected_latency_ns(before, entry.job.rows, session_->options().streams, policy_);
-    if (before > 0 && ns > static_cast<double>(options_.slo_ns))
+    const double ns = expected_latency_ns(running_ns(), before, entry.job.rows, session_->options().streams, policy_);
+    // Times vary: what is let in at the very edge would wait in vain.
+    if (before > 0 && ns > kAdmitted * static_cast<double>(options_.slo_ns))
       return fault(Cause::kBusy, "the answer would take {:.1f} ms, and the goal is {:.1f} ms; try again later",
                    ns * 1e-6, static_cast<double>(options_.slo_ns) * 1e-6);
   }
@@ -206,15 +217,21 @@ void Scheduler::work(Staging& staging) {
       policy_.max_delay_ns = 0;  // nobody is to come
     }
     expire_due(lock);
+    policy_.explore = batches_ % kExplore == kExplore - 1;
     const Decision decision = decide(waiting_, options_.clock(), policy_);
     if (decision.kind == Decision::Kind::kRun) {
       Entries batch;
       for (size_t i = 0; i < decision.count; ++i) batch.push_back(take(0));
+      ++batches_;
+      int64_t rows = 0;
+      for (const auto& entry : batch) rows += entry->job.rows;
+      staging.expected_end_ns = options_.clock() + static_cast<int64_t>(policy_.cost.at(rows));
       const bool more = !entries_.empty();
       lock.unlock();
       if (more) changed_.notify_one();
       run(std::move(batch), staging);
       lock.lock();
+      staging.expected_end_ns = 0;
     } else if (decision.kind == Decision::Kind::kWait && decision.wait_ns == kNever) {
       if (!stopping_) changed_.wait(lock);
     } else if (decision.kind == Decision::Kind::kWait) {

@@ -95,6 +95,7 @@ class Scheduler {
   void finish(std::unique_ptr<Entry> entry, JobResult result);
   void release(std::unique_ptr<Entry> entry, JobResult result);
   Fault admit(const Entry& entry) const;
+  int64_t running_ns() const;
   int64_t runnable_rows(int64_t rows) const;
 
   const std::shared_ptr<const Program> program_;
@@ -110,6 +111,7 @@ class Scheduler {
   std::vector<Waiting> waiting_;  // in the order in which they shall run; entries_ beside it
   Entries entries_;
   int64_t last_arrival_ns_ = 0;
+  int64_t batches_ = 0;
   Ticket next_ticket_ = 1;
   bool stopping_ = false;  // no new requests
   bool ended_ = false;     // no worker is left

@@ -9,7 +9,7 @@ namespace {
 constexpr int64_t kMs = 1'000'000;
 using Kind = Decision::Kind;
 
-std::vector<Waiting> queue(std::initializer_list<int64_t> rows, int64_t arrival = 0) {
+std::vector<Waiting> queue(const std::vector<int64_t>& rows, int64_t arrival = 0) {
   std::vector<Waiting> out;
   for (int64_t r : rows) out.push_back({arrival, kNever, r});
   return out;
@@ -95,15 +95,47 @@ TEST(Batcher, NeverWaitsLongerThanItGains) {
 }
 
 TEST(Batcher, RunsInPartsWhatCostsLessInParts) {
-  Policy p = policy(4);
+  Policy p = policy(8);
   p.cost.learn(1, 10 * kMs);
   p.cost.learn(2, 20 * kMs);
-  p.cost.learn(4, 60 * kMs);
-  EXPECT_EQ(decide(queue({1, 1, 1, 1}), 0, p), run(2));
-  p.cost = {};
-  p.cost.learn(1, 10 * kMs);
-  p.cost.learn(4, 40 * kMs);
+  p.cost.learn(3, 20 * kMs);
+  p.cost.learn(4, 14 * kMs);
+  p.cost.learn(5, 30 * kMs);
+  p.cost.learn(8, 26 * kMs);
+  EXPECT_EQ(decide(queue({2, 2, 1}), 0, p), run(2));
   EXPECT_EQ(decide(queue({1, 1, 1, 1}), 0, p), run(4));
+  p.preferred = {5};
+  EXPECT_EQ(decide(queue({2, 2, 1}), 0, p), run(3));
+}
+
+TEST(Batcher, ABatchGrowsOnlyAsFarAsThatGains) {
+  Policy p = policy(16);
+  p.cost.learn(1, 10 * kMs);
+  p.cost.learn(2, 16 * kMs);
+  p.cost.learn(4, 32 * kMs);  // the second row gains, the third does not
+  p.cost.learn(16, 132 * kMs);
+  const std::vector<Waiting> twelve = queue(std::vector<int64_t>(12, 1));
+  EXPECT_EQ(decide(twelve, 0, p), run(2));
+  EXPECT_EQ(decide(queue({3, 1}), 0, p), run(1));  // a request stays whole
+  p.explore = true;
+  EXPECT_EQ(decide(twelve, 0, p), run(4));
+  p.explore = false;
+  p.preferred = {8};
+  EXPECT_EQ(decide(twelve, 0, p), run(8));
+}
+
+TEST(Cost, EnoughIsTheLeastSizeNearTheBestRate) {
+  CostTable cost;
+  EXPECT_EQ(cost.enough(8), 8);
+  cost.learn(1, 100);
+  EXPECT_EQ(cost.enough(8), 8);  // nothing is known beyond it
+  cost.learn(8, 800);
+  EXPECT_EQ(cost.enough(8), 1);
+  cost.learn(4, 360);
+  EXPECT_EQ(cost.enough(8), 4);
+  EXPECT_EQ(cost.enough(2), 1);  // sizes that may not run do not count
+  cost.learn(16, 800);
+  EXPECT_EQ(cost.enough(64), 64);  // the best one is the largest that was seen
 }
 
 TEST(Cost, LiesOnTheLineBetweenWhatWasSeen) {
@@ -136,9 +168,10 @@ TEST(Slo, ExpectsTheRowsBeforeAndItsOwn) {
   Policy p = policy(8);
   p.cost.learn(1, 4 * kMs);
   p.cost.learn(8, 16 * kMs);  // 2 ms a row
-  EXPECT_DOUBLE_EQ(expected_latency_ns(0, 1, 1, p), 4.0 * kMs);
-  EXPECT_DOUBLE_EQ(expected_latency_ns(8, 1, 1, p), 20.0 * kMs);
-  EXPECT_DOUBLE_EQ(expected_latency_ns(8, 1, 2, p), 12.0 * kMs);
+  EXPECT_DOUBLE_EQ(expected_latency_ns(0, 0, 1, 1, p), 4.0 * kMs);
+  EXPECT_DOUBLE_EQ(expected_latency_ns(0, 8, 1, 1, p), 20.0 * kMs);
+  EXPECT_DOUBLE_EQ(expected_latency_ns(0, 8, 1, 2, p), 12.0 * kMs);
+  EXPECT_DOUBLE_EQ(expected_latency_ns(6 * kMs, 8, 1, 2, p), 15.0 * kMs);
 }
 
 }  // namespace
