@@ -2,6 +2,7 @@
 #include "serve/otlp.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -131,7 +132,7 @@ Status OtlpExporter::send(std::span<const RequestRecord> records) {
                           std::chrono::system_clock::now().time_since_epoch())
                           .count();
   const std::string body = otlp_json(records, resource_, now - steady_nanoseconds(), random_);
-  const auto response = client_->request("POST", path_, body, {{"Content-Type", "application/json"}});
+  const auto response = client_->request("POST", path_, std::array{std::string_view(body)}, {{"Content-Type", "application/json"}});
   if (!response.ok()) return unavailable("{}", response.status().message());
   const int status = response->status;
   if (status >= 200 && status < 300) return {};
