@@ -134,7 +134,7 @@ TEST_F(TimeBatches, NonsenseIsAUsageError) {
   expect({-1, 1, 1, {}, {}}, "-1 warm-up");
   expect({1, INT64_MAX, 2, {}, {}}, "ask for at most");
   expect({1, 1, 1, 0.0, {}}, "max-seconds");
-  TimingOptions never{1, 1};
+  TimingOptions never;
   never.idle_ms = std::nan("");
   expect(never, "idle time");
   EXPECT_EQ(fake.calls, 0);
