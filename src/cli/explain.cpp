@@ -6,6 +6,7 @@
 #include "cli/layers.h"
 #include "cli/verbs.h"
 #include "core/error.h"
+#include "workflow/build_record.h"
 #include "workflow/downgrades.h"
 
 namespace vitrail::cli {
@@ -23,6 +24,7 @@ Status explain(const std::string& path, bool json) {
                 {"backend", info.backend},
                 {"precision", info.precision},
                 {"certified", !info.certificate_json.empty()},
+                {"refittable", recorded_options(info, path).ok()},
                 {"quantization", quantization.is_object() ? quantization : nullptr},
                 {"layers", layers_json(info.layers)},
                 {"warnings", warnings}});

@@ -43,7 +43,8 @@ def test_the_certificate_stays_behind(vitrail, tiny, other, tmp_path):
     engine = tmp_path / "e.vtl"
     vitrail("build", tiny, "-o", engine)
     vitrail("verify", engine, "--reference", tiny, "--random", "2", "--certify")
-    assert vitrail.json("explain", engine)["certified"] is True
+    explained = vitrail.json("explain", engine)
+    assert explained["certified"] is True and explained["refittable"] is True
     done = vitrail("refit", engine, "--weights", other, "-o", engine)  # in place
     assert "It is not certified: run `vitrail verify" in done.stdout
     assert vitrail.json("explain", engine)["certified"] is False

@@ -91,6 +91,7 @@ def test_stripped_and_refittable_plans(vitrail, trt, rtx, tiny, tmp_path):
 def test_plans_that_take_no_weights_are_not_refitted(vitrail, trt, tiny, pictures, tmp_path):
     out = tmp_path / "x.vtl"
     _, path = trt(name="fixed")
+    assert vitrail.json("explain", path)["refittable"] is False
     text = refusal(vitrail, "refit", path, "--weights", tiny, "-o", out, expect=3)
     assert "was built without --refit" in text and "vitrail build --backend tensorrt --refit" in text
     plan = tmp_path / "e.plan"
