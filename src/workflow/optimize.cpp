@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "core/files.h"
@@ -100,6 +101,12 @@ class Walk {
     quantize.table_path = (std::filesystem::path(folder_) / "calibration.json").string();
     VTL_ASSIGN(const QuantizeOutcome outcome, quantize_model(model_, made, quantize));
     for (const std::string& w : outcome.warnings) outcome_.warnings.push_back("int8: " + w);
+    if (!outcome.met)
+      outcome_.warnings.push_back(fmt::format("int8: no choice of layers keeps {:.2f} % of the answers and a cosine of {}; {} is the nearest",
+                                              100 * (1 - outcome.max_drop), outcome.min_cosine, made));
+    const std::string report = (std::filesystem::path(folder_) / "quantization.json").string();
+    VTL_TRY(write_file_atomically(report, to_json(outcome).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"));
+    checks_.push_back(report);
     return made;
   }
 
@@ -116,7 +123,7 @@ class Walk {
     VTL_ASSIGN(e.verify, check_engine(e.path, model_, check));
     const std::string json = to_json_text(e.verify);
     VTL_TRY(write_file_atomically(path("verify", e.precision, ".json"), json));
-    files_.push_back(path("verify", e.precision, ".json"));
+    checks_.push_back(path("verify", e.precision, ".json"));
     return e.verify.passed ? write_certificate(e.path, json) : Status();
   }
 
@@ -140,18 +147,18 @@ class Walk {
       which[i]->bench = std::move(reports[i]);
       const std::string file = path("bench", which[i]->precision, ".json");
       VTL_TRY(write_file_atomically(file, to_json_text(which[i]->bench)));
-      files_.push_back(file);
+      benches_.push_back(file);
     }
     return status;
   }
 
   // Nothing where nothing was measured.
   Status report() {
-    std::ranges::stable_sort(files_, {}, [](const std::string& f) { return f.find("bench") == std::string::npos; });
     if (std::ranges::all_of(outcome_.engines, [](const OptimizedEngine& e) { return e.bench.results.empty(); })) return {};
     // What the others are compared with stands first.
     std::vector<std::string> files = options_.peers;
-    files.insert(files.end(), files_.begin(), files_.end());
+    files.insert(files.end(), benches_.begin(), benches_.end());
+    files.insert(files.end(), checks_.begin(), checks_.end());
     VTL_ASSIGN(outcome_.report, report::build_report(files));
     return report::write_report(outcome_.report, folder_);
   }
@@ -177,7 +184,7 @@ class Walk {
   const OptimizeOptions& options_;
   OptimizeOutcome& outcome_;
   bool several_ = false;
-  std::vector<std::string> files_;  // results for the report
+  std::vector<std::string> benches_, checks_;  // results for the report
 };
 
 }  // namespace

@@ -146,6 +146,7 @@ def test_optimize_in_several_precisions(vitrail, tiny, pictures, tmp_path):
     assert all(r["peak_rss_bytes"] > 0 for run in runs.values() for r in run["results"])
     assert "certified" in vitrail("explain", out / "engine_int8.vtl").stdout
     assert vitrail.json("explain", out / "engine_int8.vtl")["certified"] is True
+    assert "Quantization" in (out / "report.html").read_text()
     # A model with Q/DQ pairs needs no calibration, and is as rough in every precision.
     again = vitrail.json("optimize", out / "model_int8.onnx", "--images", pictures, "-o", tmp_path / "again", *arguments[6:], "--precision",
                          "fp32,int8")
