@@ -146,9 +146,15 @@ def test_opentelemetry_takes_over_the_callers_trace(certified, batch, collector)
         assert infer(server, batch, traceparent=TRACEPARENT) == 200
         assert infer(server, batch, traceparent=TRACEPARENT[:-1] + "0") == 200  # its caller does not sample it
         until(lambda: len(collector.spans) >= 3)  # the collector refused once
-        assert infer(server, batch, traceparent=TRACEPARENT) == 200
+        grpc = pytest.importorskip("tritonclient.grpc", reason="tritonclient is not installed")
+        client = grpc.InferenceServerClient(f"127.0.0.1:{server.grpc}")
+        tensor = grpc.InferInput("input", batch.shape, "FP32")
+        tensor.set_data_from_numpy(batch)
+        client.infer("tiny", [tensor], headers={"traceparent": TRACEPARENT})
+        client.close()
         assert server.stop() == 0  # what is queued is sent first
     assert len(collector.spans) == 6
+    assert {"key": "rpc.method", "value": {"stringValue": "ModelInfer"}} in collector.spans[3]["attributes"]
     top, model, compute = collector.spans[:3]
     assert {"key": "service.name", "value": {"stringValue": "shop"}} in collector.resource["attributes"]
     assert top["name"] == "InferRequest" and top["parentSpanId"] == TRACEPARENT[36:52]
