@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`vitrail serve` as its clients meet it: curl, urllib and PyPI's tritonclient; every answer beside `vitrail run`."""
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -8,7 +9,7 @@ import time
 
 import numpy
 import pytest
-from conftest import BINARY
+from conftest import BINARY, ROOT
 from serving import Server, serve
 
 
@@ -131,6 +132,15 @@ def test_metrics_have_tritons_names(server):
     for name in ["nv_cpu_utilization", "nv_cpu_memory_total_bytes", "nv_cpu_memory_used_bytes", "vitrail_traces_dropped_total"]:
         assert f"\n{name} " in text
     assert 'vitrail_request_duration_seconds_bucket{model="tiny",version="1",le="+Inf"}' in text
+
+
+def test_the_dashboard_asks_for_metrics_that_are_there(server):
+    text = server.request("/metrics", port=server.metrics)[2].decode()
+    board = json.loads((ROOT / "deploy/grafana.json").read_text())
+    asked = {name for panel in board["panels"] for target in panel["targets"] for name in re.findall(r"\b(?:nv|vitrail|process)_\w+", target["expr"])}
+    assert len(asked) > 10
+    missing = {name for name in asked if f"# TYPE {name.removesuffix('_bucket')} " not in text}
+    assert {name for name in missing if not name.startswith("nv_gpu_")} == set()  # those are there where a GPU is
 
 
 def test_an_uncertified_engine_is_refused_unless_allowed(vitrail, engine):
