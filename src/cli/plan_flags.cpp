@@ -15,7 +15,8 @@ bool is_target(const std::string& text) {
 
 constexpr const char* kFlags[] = {"--opt-level",           "--target",        "--version-compatible",
                                   "--hardware-compatible", "--strip-weights", "--refit",
-                                  "--save-engine",         "--load-engine",   "--calibration-cache"};
+                                  "--plugins",             "--save-engine",   "--load-engine",
+                                  "--calibration-cache"};
 
 }  // namespace
 
@@ -34,6 +35,10 @@ void PlanFlags::add(CLI::App& verb) {
                 "tensorrt: the plan holds no weights; they are put in when it is loaded");
   verb.add_option("--calibration-cache", plan.calibration.cache,
                   "tensorrt 8.5 to 10, int8: TensorRT's calibration table; read where it exists, else written by --calibrate");
+  verb.add_option("--plugins", plan.plugins,
+                  "tensorrt: Vitrail's attention and LayerNorm kernels in the plan: off, on, or auto (both are timed, on a GPU); "
+                  "without the option on for fp16 and int8 with 8.x, unless a bare plan is saved")
+      ->check(CLI::IsMember({"off", "on", "auto"}));
   verb.add_flag("--refit", plan.refit, "tensorrt: `vitrail refit` may exchange the weights");
 }
 
@@ -45,7 +50,8 @@ Status PlanFlags::apply(BuildOptions& options) const {
   if (!is_target(plan.target))
     return usage_error("--target '{}': write it as sm_75, sm_90, …, current or all", plan.target);
   if (!plan.load_plan.empty() &&
-      (plan.strip_weights || plan.refit || plan.opt_level >= 0 || !plan.target.empty()))
+      (plan.strip_weights || plan.refit || plan.opt_level >= 0 || !plan.target.empty() ||
+       (!plan.plugins.empty() && plan.plugins != "off")))
     return usage_error(
         "--load-engine takes a plan as it was built: give no options of the builder beside it");
   if (!plan.calibration.cache.empty() && options.precision != "int8")

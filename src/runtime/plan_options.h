@@ -30,6 +30,7 @@ struct PlanOptions {
   bool hardware_compatible = false;             // runs on later GPUs
   bool strip_weights = false;                   // the plan holds none; they stay in the .vtl
   bool refit = false;                           // the plan's weights can be exchanged
+  std::string plugins;                          // whether Vitrail's kernels take part: "off", "on", "auto"; empty: as is known to be best
   std::string load_plan;                        // a bare plan made elsewhere, instead of building one; empty: none
   std::string save_plan;                        // file for the bare plan; empty: none
   CalibrationFeed calibration;                  // for int8 of a float model

@@ -191,6 +191,16 @@ Status take_the_place(ImportedModel& model, const std::string& record, const Bui
   return {};
 }
 
+
+// Whoever loads the bare plan needs the plugins too.
+std::optional<std::string> plugins_in_bare_plan(const PlanOptions& plan, const EngineInfo& info) {
+  const bool ours = std::ranges::any_of(info.layers, [](const LayerReport& l) { return l.kernel.starts_with("Vitrail"); });
+  if (plan.save_plan.empty() || !(ours || plan.plugins == "on")) return std::nullopt;
+  return fmt::format("--save-engine {}: the plan holds Vitrail's kernels: trtexec and Triton need libvitrail_tensorrt.so for it "
+                     "(trtexec --dynamicPlugins=, before 8.6 --plugins=; Triton: LD_PRELOAD); --plugins off makes one that needs "
+                     "TensorRT alone",
+                     plan.save_plan);
+}
 }  // namespace
 
 Result<ImportedModel> import_model(const std::string& path, const ModelOptions& options) {
@@ -273,6 +283,7 @@ Result<BuildOutcome> build_engine(const std::string& model_path, const std::stri
   VTL_ASSIGN(outcome.info.layers, options.refit ? backend->refit(*options.refit, model.graph, compile)
                                                 : backend->compile(model.graph, compile));
   if (!skipped.empty()) outcome.warnings.push_back(skipped_warning("calibration", skipped));
+  if (auto warning = plugins_in_bare_plan(options.plan, outcome.info)) outcome.warnings.push_back(std::move(*warning));
   // A backend that leaves no nodes has counted them itself.
   for (size_t i = 0; i < outcome.info.layers.size() && model.graph.nodes[0].op != Op::Plan; ++i)
     outcome.info.layers[i].flops_per_image = flops(model.graph, model.graph.nodes[i], 1);

@@ -50,7 +50,7 @@ std::vector<std::string> downgrades(const EngineInfo& info) {
   for (const LayerReport& l : info.layers) {
     const std::string_view got = option_name(l.precision);
     if (l.kernel == kHostKernel) count(host, l, got);
-    if (is_product(l.op) && got != wanted) count(other, l, got);
+    if (is_product(l.op) && got != wanted && got != info.precision) count(other, l, got);
   }
   const auto reason = [](const LayerReport& l) {
     return l.refused.empty() ? fmt::format("the first is '{}', kernel {}", l.name, l.kernel)

@@ -181,6 +181,31 @@ def test_options_that_make_no_sense(vitrail, trt, tiny, tmp_path):
     assert not out.exists()
 
 
+def test_plugins(vitrail, trt, rtx, tiny, tmp_path):
+    trt("--plugins", "off", name="plain")
+    build = ["build", tiny, "--backend", "tensorrt", "--precision", "fp16", "-o", tmp_path / "x.vtl"]
+    plan = tmp_path / "bare.plan"
+    for choice in ("on", "auto"):
+        if rtx:
+            text = refusal(vitrail, *build, "--plugins", choice, expect=4)
+            assert f"--plugins {choice}" in text and "TensorRT-RTX take no plugins" in text and "TensorRT 8.5 or newer" in text
+            continue
+        done = subprocess.run([BINARY, *map(str, build), "--plugins", choice, "--save-engine", str(plan)], capture_output=True, text=True)
+        if done.returncode == 4:
+            assert "compiled without Vitrail's CUDA kernels" in done.stderr and "-DVITRAIL_CUDA=ON" in done.stderr
+        elif choice == "on":
+            assert "trtexec and Triton need libvitrail_tensorrt.so" in done.stderr
+    assert not rtx or not (tmp_path / "x.vtl").exists()
+    # Without the option they are taken where they can be: never an error.
+    made, _ = trt("--save-engine", plan, name="bare")
+    assert not any(l["kernel"].startswith("Vitrail") for l in made["layers"])
+    assert "--plugins is for --backend tensorrt, not for cpu" in refusal(
+        vitrail, "build", tiny, "--plugins", "on", "-o", tmp_path / "x.vtl", expect=2)
+    text = refusal(vitrail, *build, "--load-engine", plan, "--plugins", "on", expect=2)
+    assert "as it was built" in text
+    assert "sometimes" in refusal(vitrail, *build, "--plugins", "sometimes", expect=2)
+
+
 def test_without_the_module_it_says_what_to_install(vitrail, tiny, tmp_path):
     out = tmp_path / "x.vtl"
     text = refusal(vitrail, "build", tiny, "--backend", "tensorrt", "-o", out, expect=4,

@@ -20,6 +20,7 @@ inline constexpr const char* kModuleName = "libvitrail_tensorrt.so";
 
 // Changes when a struct that crosses the boundary changes.
 inline constexpr size_t kLayout = sizeof(CompileOptions) * 1000003 + sizeof(Graph) * 10007 +
-                                  sizeof(LayerReport) * 101 + sizeof(ContextOptions) + sizeof(PlanOptions) * 7 + sizeof(EngineInfo) * 3;
+                                  sizeof(LayerReport) * 101 + sizeof(ContextOptions) * 11 +
+                                  sizeof(PlanOptions) * 7 + sizeof(EngineInfo) * 3;
 
 }  // namespace vitrail::tensorrt

@@ -136,13 +136,13 @@ std::vector<NamedTensor> weights_of(const Network& network) {
 }  // namespace
 
 Result<std::vector<NamedTensor>> plan_weights(const Library& library, const Graph& graph,
-                                              const CompileOptions& options) {
+                                              const CompileOptions& options, PluginUse plugins) {
   Logger logger;
   VTL_ASSIGN(const Precision precision, parse_precision(options.precision));
   VTL_ASSIGN(const auto builder, library.make_builder(logger));
   const auto definition = make_network(*builder, precision);
   if (!definition) return explain_failure(logger, {}, "TensorRT's builder");
-  Network network(*definition, graph, precision, logger, options.absmax);
+  Network network(*definition, graph, precision, logger, options.absmax, plugins);
   VTL_TRY(network.build());
   return weights_of(network);
 }
@@ -164,14 +164,14 @@ Result<BuiltPlan> read_plan_file(const Graph& graph, const std::string& path) {
 }
 
 Result<BuiltPlan> build_plan(const Library& library, const Graph& graph, const CompileOptions& options,
-                             const PlanOptions& plan) {
+                             const PlanOptions& plan, PluginUse plugins) {
   Logger logger;
   VTL_ASSIGN(const Precision precision, parse_precision(options.precision, plan.calibration.wanted()));
   VTL_ASSIGN(const auto builder, library.make_builder(logger));
   const auto definition = make_network(*builder, precision);
   const std::unique_ptr<nv::IBuilderConfig> config(builder->createBuilderConfig());
   if (!definition || !config) return explain_failure(logger, {}, "TensorRT's builder");
-  Network network(*definition, graph, precision, logger, options.absmax);
+  Network network(*definition, graph, precision, logger, options.absmax, plugins);
   VTL_TRY(network.build());
 
   BuiltPlan built;

@@ -20,12 +20,12 @@ struct BuiltPlan {
 // Hands the graph to TensorRT and builds. Errors name Vitrail's layer. The timing cache is read first, and
 // written back where it grew; kBadInput when it is none of this TensorRT's.
 Result<BuiltPlan> build_plan(const Library& library, const Graph& graph, const CompileOptions& options,
-                             const PlanOptions& plan);
+                             const PlanOptions& plan, PluginUse plugins);
 
 // The graph's weights as a plan of it takes them: names, order and types are those of build_plan(). Builds nothing,
 // but TensorRT may want a GPU for it.
 Result<std::vector<NamedTensor>> plan_weights(const Library& library, const Graph& graph,
-                                              const CompileOptions& options);
+                                              const CompileOptions& options, PluginUse plugins = {});
 
 // A plan that was made elsewhere of a model with the graph's inputs and outputs. kBadInput for a file that is
 // none; what the plan's own inputs are is only known where it can be loaded.

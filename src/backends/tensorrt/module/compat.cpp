@@ -115,6 +115,8 @@ Result<Precision> parse_precision(const std::string& name, [[maybe_unused]] bool
 #else
   if (!half) return lacks("--precision bf16", "10.0");
   if (name == "fp8") return lacks("--precision fp8", "10.0");
+  // Products in TF32 between tensors of FP32 would do, and keep the tensors so.
+  p.tf32 = false;
   p.half_flag = true;
   p.int8_flag = name == "int8";
 #endif

@@ -25,6 +25,11 @@ namespace nv = nvinfer1;
 // allow.
 inline constexpr bool kStronglyTyped = VTL_TRT_AT_LEAST(10, 0);
 inline constexpr bool kHasNormalization = VTL_TRT_AT_LEAST(8, 6);
+#ifdef VTL_TRT_TAKES_PLUGINS
+inline constexpr bool kTakesPlugins = true;
+#else
+inline constexpr bool kTakesPlugins = false;
+#endif
 inline constexpr bool kHasAttention = VTL_TRT_AT_LEAST(10, 14);
 // IInt8EntropyCalibrator2, in a weakly typed network.
 #define VTL_TRT_HAS_CALIBRATOR (!VTL_TRT_AT_LEAST(11, 0))

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backends/tensorrt/module/input_check.h"
 #include "backends/tensorrt/module/plan_backend.h"
 #include "core/error.h"
 
@@ -74,6 +75,11 @@ Status PlanContext::allocate() {
   VTL_ASSIGN(memory_, cuda::allocate_device(static_cast<size_t>(align(context_bytes_) + io),
                                             "TensorRT's activations"));
   VTL_ASSIGN(pinned_, cuda::allocate_pinned(static_cast<size_t>(io), "the inputs and outputs"));
+  VTL_ASSIGN(flag_, cuda::allocate_pinned(sizeof(int), "a flag"));
+  *flag() = 0;
+  checks_inputs_ = std::ranges::all_of(program_->graph().inputs, [&](ValueId id) {
+    return can_check(program_->graph().value(id).dtype);
+  });
   int64_t at = 0;
   for (const auto& [ids, ports] :
        {std::pair{&program_->graph().inputs, &inputs_}, {&program_->graph().outputs, &outputs_}})
@@ -188,6 +194,7 @@ Status PlanContext::run(int64_t batch, std::span<const TensorView> inputs,
                         std::span<const MutableTensorView> outputs, Observer* observer) {
   VTL_ASSIGN(Bound * bound, bind(batch));  // first: it may run the engine on what lies there
   cudaStream_t stream = stream_.get();
+  *flag() = 0;
   VTL_TRY(cuda_status(cudaEventRecord(begin_.get(), stream), kRunning));
   for (size_t i = 0; i < inputs_.size(); ++i) {
     const size_t bytes = bytes_of(inputs_[i].id, batch);
@@ -195,6 +202,9 @@ Status PlanContext::run(int64_t batch, std::span<const TensorView> inputs,
     if (!is_pinned(from)) from = std::memcpy(inputs_[i].pinned, from, bytes);
     VTL_TRY(cuda_status(cudaMemcpyAsync(inputs_[i].device, from, bytes, cudaMemcpyHostToDevice, stream),
                         kRunning));
+    const DType dtype = inputs[i].dtype;
+    const auto count = static_cast<int64_t>(bytes / dtype_size(dtype));
+    if (checks_inputs_) VTL_TRY(cuda_status(queue_check(inputs_[i].device, dtype, count, flag(), stream), kRunning));
   }
   VTL_TRY(cuda_status(cudaEventRecord(copied_.get(), stream), kRunning));
   if (observer && observer->wants_times()) {

@@ -23,6 +23,8 @@ class PlanContext : public Context {
              Observer* observer) override;
   std::optional<DeviceTimes> device_times() const override { return times_; }
   int64_t device_bytes() const override { return static_cast<int64_t>(memory_.bytes()); }
+  bool checks_inputs() const override { return checks_inputs_; }
+  bool found_non_finite() const override { return *flag() != 0; }
 
  private:
   // An input or output: its place on the device, and pinned memory for callers whose own is not.
@@ -48,13 +50,15 @@ class PlanContext : public Context {
   Status enqueue(nv::IExecutionContext& context, int64_t batch);
   Status profile(int64_t batch, Observer& observer);
   size_t bytes_of(ValueId id, int64_t batch) const;
+  int* flag() const { return reinterpret_cast<int*>(flag_.data()); }
 
   std::shared_ptr<const PlanProgram> program_;
   int64_t max_batch_;
   std::shared_ptr<LoadedEngine> engine_;
   cuda::Stream stream_;
   cuda::DeviceMemory memory_;  // TensorRT's activations, then inputs and outputs
-  cuda::PinnedMemory pinned_;
+  cuda::PinnedMemory pinned_, flag_;
+  bool checks_inputs_ = false;
   int64_t context_bytes_ = 0;
   std::vector<Port> inputs_, outputs_;
   std::map<int64_t, Bound> bounds_;  // by batch

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <regex>
 
+#include "backends/tensorrt/module/plugin_kinds.h"
 #include "graph/cost.h"
 
 namespace vitrail::tensorrt {
@@ -54,7 +55,7 @@ std::string first_type(const json& layer, const char* key) {
 
 bool multiplies(const EngineLayer& layer) {
   static const std::regex product(
-      "mha|gemm|Fc|[Cc]onv|correlation|attention|MatMul|matmul|fmha|xmma|cutlass");
+      "mha|gemm|Fc|[Cc]onv|correlation|[Aa]ttention|MatMul|matmul|fmha|xmma|cutlass");
   return std::regex_search(layer.kernel, product);
 }
 
@@ -109,7 +110,9 @@ std::vector<EngineLayer> parse_layers(const std::string& text) {
     if (!layer.is_object()) continue;
     EngineLayer l;
     l.name = text_of(layer, "Name");
-    l.kernel = kernel_of(text_of(layer, "LayerType"), text_of(layer, "TacticName"), l.name);
+    const std::string plugin = text_of(layer, "PluginType");
+    l.kernel =
+        plugin.empty() ? kernel_of(text_of(layer, "LayerType"), text_of(layer, "TacticName"), l.name) : plugin;
     l.reads = first_type(layer, "Inputs");
     l.writes = first_type(layer, "Outputs");
     l.origin = text_of(layer, "Metadata");
@@ -143,7 +146,23 @@ std::vector<EngineLayer> parse_log(const std::string& text) {
   return layers;
 }
 
-Inspected make_reports(const Graph& graph, const std::vector<EngineLayer>& layers, nv::DataType compute) {
+std::string precision_in_name(const std::string& kernel) {
+  // The first that is found: operands come before accumulators, and the unit that computes before both.
+  static const std::pair<std::regex, std::string_view> kWords[] = {
+      {std::regex("ffma|simt|[^a-z]sgemm|scudnn"), "float32"},
+      {std::regex("_i8|int8|imma"), "int8"},
+      {std::regex("e4m3"), "float8_e4m3"},
+      {std::regex("bf16"), "bfloat16"},
+      {std::regex("tf32"), "tf32"},
+      {std::regex("_f16|fp16|_h(16816|1688|884)gemm|[^a-z]hgemm"), "float16"},
+      {std::regex("_f32|fp32"), "float32"}};
+  for (const auto& [word, precision] : kWords)
+    if (std::regex_search(kernel, word)) return std::string(precision);
+  return "";
+}
+
+Inspected make_reports(const Graph& graph, const std::vector<EngineLayer>& layers, const Precision& precision,
+                       PluginUse plugins) {
   Inspected result;
   std::map<std::string, size_t> by_name;
   for (size_t i = 0; i < graph.nodes.size(); ++i) by_name.emplace(graph.nodes[i].name, i);
@@ -180,13 +199,24 @@ Inspected make_reports(const Graph& graph, const std::vector<EngineLayer>& layer
     report.flops_per_image = flops(graph, node, 1);
     const EngineLayer* layer = choices[i].layer;
     report.kernel = layer ? layer->kernel : layers.empty() ? "not told" : "fused away";
-    report.precision = type_name(compute);
-    const bool float_inside =
-        node.op == Op::LayerNormalization || node.op == Op::Softmax || node.op == Op::LogSoftmax;
-    if (float_inside)
-      report.precision = dtype_name(DType::kF32);
-    else if (layer && !(is_product(node.op) ? layer->reads : layer->writes).empty())
-      report.precision = is_product(node.op) ? layer->reads : layer->writes;
+    // 8.x names the interface, not the plugin.
+    const bool plugin = report.kernel.starts_with("Plugin");
+    const bool our_attention = plugins.attention && node.op == Op::MultiHeadAttention &&
+                               (plugin || report.kernel == kAttentionPlugin);
+    const bool our_norm = plugins.layer_norm && node.op == Op::LayerNormalization &&
+                          (plugin || report.kernel == kLayerNormPlugin);
+    if (our_attention) report.kernel = kAttentionPlugin;
+    if (our_norm) report.kernel = kLayerNormPlugin;
+    const bool softmax = node.op == Op::Softmax || node.op == Op::LogSoftmax;
+    const bool float_inside = our_norm || (softmax && !precision.weak) ||
+                              (node.op == Op::LayerNormalization && kHasNormalization);
+    const std::string named = is_product(node.op) ? precision_in_name(report.kernel) : "";
+    const std::string& tensors = !layer ? named : is_product(node.op) ? layer->reads : layer->writes;
+    report.precision = float_inside                               ? dtype_name(DType::kF32)
+                       : !named.empty()                           ? named
+                       : !tensors.empty()                         ? tensors
+                       : our_attention && precision.half_flag     ? dtype_name(DType::kF16)
+                                                                  : type_name(precision.compute);
     result.reports.push_back(std::move(report));
   }
   return result;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backends/tensorrt/module/compat.h"
+#include "backends/tensorrt/module/plugin_layers.h"
 #include "engine/engine.h"
 #include "graph/graph.h"
 
@@ -35,9 +36,14 @@ struct Inspected {
       layer_reports;  // the report that the engine's layer of the same index counts for; -1: none
 };
 
-// `graph` as it was handed over, computing in `compute` and its norms and softmax in float32. A node in
-// several of the engine's layers takes the one that multiplies, then the one that is most its own.
-Inspected make_reports(const Graph& graph, const std::vector<EngineLayer>& layers, nv::DataType compute);
+// What a kernel multiplies in, as its name says ("sm90_xmma_gemm_f16f16_f16f32_f32_…" is "float16", one of FFMA
+// instructions "float32" whatever it reads); empty for a name that does not.
+std::string precision_in_name(const std::string& kernel);
+
+// `graph` as it was handed over. A node in several of the engine's layers takes the one that multiplies, then the one
+// that is most its own. A product's precision is that of its kernel's name, else of what it reads, else the network's.
+Inspected make_reports(const Graph& graph, const std::vector<EngineLayer>& layers, const Precision& precision,
+                       PluginUse plugins);
 
 // The engine's description as JSON; empty where there is none.
 std::string describe(const nv::ICudaEngine& engine);

@@ -129,6 +129,37 @@ float constant_real(Network& n, size_t i, std::string_view attribute, float fall
   return t->as<float>()[0];
 }
 
+// Where the builder may compute it in half precision, whose squares overflow from 256 on: rows are first divided by
+// their largest deviation m, then no square exceeds 1. (x − mean)/√(var + ε) is e/√(mean(e²) + ε/m²), e = (x − mean)/m.
+nv::ITensor* layer_norm_of_parts(Network& n, nv::ITensor* x, nv::ITensor* scale, nv::ITensor* bias, uint32_t axes,
+                                 float epsilon) {
+  constexpr float kSmallest = 6.104e-5f;  // the least normal number of float16: a constant row is no 0/0
+  nv::ITensor* e = n.binary(x, n.reduce(x, nv::ReduceOperation::kAVG, axes, true), Binary::kSUB);
+  nv::ITensor* epsilon_there = n.scalar(epsilon, x);
+  if (n.precision().half_flag) {
+    nv::ITensor* largest = n.reduce(n.unary(e, Unary::kABS), nv::ReduceOperation::kMAX, axes, true);
+    largest = n.binary(largest, n.scalar(kSmallest, x), Binary::kMAX);
+    e = n.binary(e, largest, Binary::kDIV);
+    nv::ITensor* root = n.binary(n.scalar(std::sqrt(epsilon), x), largest, Binary::kDIV);
+    epsilon_there = n.binary(root, root, Binary::kPROD);
+  }
+  nv::ITensor* variance = n.reduce(n.binary(e, e, Binary::kPROD), nv::ReduceOperation::kAVG, axes, true);
+  nv::ITensor* deviation = n.unary(n.binary(variance, epsilon_there, Binary::kSUM), Unary::kSQRT);
+  nv::ITensor* y = n.binary(e, deviation, Binary::kDIV);
+  return n.binary(n.binary(y, scale, Binary::kPROD), bias, Binary::kSUM);
+}
+
+// Vitrail's kernel; null where it is not asked for or does not fit.
+nv::ITensor* layer_norm_plugin(Network& n, float epsilon) {
+  const size_t rank = n.input_shape(0).size();
+  if (!n.plugins().layer_norm || !n.has(2) || axis_of(n.node(), -1, rank) + 1 != rank) return nullptr;
+  const SymShape row{n.input_shape(0).back()};
+  if (!row[0].is_fixed() || n.input_shape(1) != row || n.input_shape(2) != row) return nullptr;
+  const auto wide = nv::DataType::kFLOAT;
+  nv::ITensor* const inputs[] = {n.in(0), n.in(1, -1, wide), n.in(2, -1, wide)};
+  return n.out(add_plugin(n.raw(), kLayerNormPlugin, layer_norm_numbers(epsilon), inputs));
+}
+
 }  // namespace
 
 void emit_unary(Network& n) {
@@ -225,6 +256,7 @@ void emit_layer_norm(Network& n) {
   uint32_t axes = 0;
   for (size_t a = axis_of(n.node(), -1, rank); a < rank; ++a) axes |= 1u << a;
   const float epsilon = n.node().real("epsilon", 1e-5f);
+  if (nv::ITensor* y = layer_norm_plugin(n, epsilon)) return n.set(0, y);
   nv::ITensor* x = n.in(0, -1, wide);
   nv::ITensor* scale = n.in(1, r, wide);
   if (!x || !scale) return;
@@ -239,16 +271,7 @@ void emit_layer_norm(Network& n) {
   }
   if (!bias) return;
   nv::ITensor* y = n.out(add_normalization(n.raw(), *x, *scale, *bias, axes, epsilon));
-  if (!kHasNormalization) {
-    nv::ITensor* mean = n.pinned(n.reduce(x, nv::ReduceOperation::kAVG, axes, true));
-    nv::ITensor* centred = n.pinned(n.binary(x, mean, Binary::kSUB));
-    nv::ITensor* squares = n.pinned(n.binary(centred, centred, Binary::kPROD));
-    nv::ITensor* variance = n.pinned(n.reduce(squares, nv::ReduceOperation::kAVG, axes, true));
-    nv::ITensor* above = n.pinned(n.binary(variance, n.scalar(epsilon, variance), Binary::kSUM));
-    nv::ITensor* deviation = n.pinned(n.unary(above, Unary::kSQRT));
-    y = n.pinned(n.binary(centred, deviation, Binary::kDIV));
-    y = n.pinned(n.binary(n.pinned(n.binary(y, scale, Binary::kPROD)), bias, Binary::kSUM));
-  }
+  if (!kHasNormalization) y = layer_norm_of_parts(n, x, scale, bias, axes, epsilon);
   n.set(0, n.cast(y, n.compute()));
 }
 

@@ -57,6 +57,21 @@ nv::ITensor* heads_of(Network& n, size_t input, std::string_view offset, int64_t
   return n.transpose(x, kOrder);
 }
 
+// Vitrail's kernel reads the heads where they lie; null where it is not asked for or does not fit.
+nv::ITensor* attention_plugin(Network& n, int64_t heads, int64_t dim, int64_t dv, float scale) {
+  if (!n.plugins().attention || n.has(3)) return nullptr;
+  AttentionNumbers numbers{heads, dim, dv, 0, 0, 0, scale};
+  numbers.q_offset = n.node().integer("q_offset", 0);
+  numbers.k_offset = n.node().integer("k_offset", 0);
+  numbers.v_offset = n.node().integer("v_offset", 0);
+  for (size_t i = 0; i < 3; ++i)
+    if (n.input_shape(i).size() != 3 || !n.input_shape(i)[1].is_fixed()) return nullptr;
+  const auto row = [&](size_t i) { return n.input_shape(i)[2].fixed; };
+  if (!refuse_attention_plugin(numbers, row(0), row(1), row(2)).empty()) return nullptr;
+  nv::ITensor* const sources[] = {n.in(0), n.in(1), n.in(2)};
+  return n.out(add_plugin(n.raw(), kAttentionPlugin, numbers.packed(), sources));
+}
+
 }  // namespace
 
 void emit_linear(Network& n) {
@@ -158,6 +173,7 @@ void emit_attention(Network& n) {
   const int64_t heads = n.node().integer("heads", 1), dim = n.node().integer("head_dim", 0);
   const int64_t dv = n.node().integer("v_head_dim", dim);
   const float scale = n.node().real("scale", 1.0f / std::sqrt(static_cast<float>(dim)));
+  if (nv::ITensor* y = attention_plugin(n, heads, dim, dv, scale)) return n.set(0, y);
   nv::ITensor* q = heads_of(n, 0, "q_offset", heads, dim);
   nv::ITensor* k = heads_of(n, 1, "k_offset", heads, dim);
   nv::ITensor* v = heads_of(n, 2, "v_offset", heads, dv);

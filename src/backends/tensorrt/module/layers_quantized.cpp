@@ -54,6 +54,28 @@ Scale scale_of(Network& n, size_t rank, DType dtype) {
   return {n.floats(t.shape(), scales, nv::DataType::kFLOAT), static_cast<int>(axis)};
 }
 
+// 8.x finds integer products behind Constant -> Quantize -> Dequantize -> transpose, as PyTorch's exporters write
+// [columns, rows] weights; it is not promised constants that are integers already. The bytes come out as they are.
+nv::ITensor* weights_before_10(Network& n, const Tensor& w, std::span<const float> scales, int rank) {
+  const int64_t rows = w.dim(0), columns = w.dim(1);
+  const auto bytes = w.as<int8_t>();
+  std::vector<float> turned(static_cast<size_t>(rows * columns));
+  for (int64_t c = 0; c < columns; ++c) {
+    const float scale = scales[scales.size() == 1 ? 0 : static_cast<size_t>(c)];
+    for (int64_t r = 0; r < rows; ++r)
+      turned[static_cast<size_t>(c * rows + r)] = scale * bytes[static_cast<size_t>(r * columns + c)];
+  }
+  nv::ITensor* constant = n.floats({columns, rows}, turned, nv::DataType::kFLOAT);
+  const bool one = scales.size() == 1;
+  nv::ITensor* scale = n.floats(one ? Shape{} : Shape{columns}, scales, nv::DataType::kFLOAT);
+  if (!constant || !scale) return nullptr;
+  const int axis = one ? -1 : 0;
+  nv::ITensor* small = n.out(add_quantize(n.raw(), *constant, *scale, axis, nv::DataType::kINT8));
+  nv::ITensor* back = small ? n.out(add_dequantize(n.raw(), *small, *scale, axis, n.compute())) : nullptr;
+  constexpr int64_t kOrder[] = {1, 0};
+  return n.ranked(n.transpose(back, kOrder), rank);
+}
+
 }  // namespace
 
 void emit_quantize(Network& n) {
@@ -85,13 +107,18 @@ void emit_quantized_linear(Network& n) {
   const float x_scale =
       symmetric(node.real("x_scale", 1), node.integer("x_zero_point", 0), n.input_value(0).dtype);
   nv::ITensor* x = n.in(0);
-  nv::ITensor* w = n.in(1, rank);
   nv::ITensor* one = n.floats({}, std::span(&x_scale, 1), nv::DataType::kFLOAT);
   const Tensor& scales = n.graph().constant(node.input(2));
-  nv::ITensor* columns = n.floats(scales.shape(), scales.as<float>(), nv::DataType::kFLOAT);
-  if (!x || !w || !one || !columns) return;
+  if (!x || !one) return;
   nv::ITensor* a = n.out(add_dequantize(n.raw(), *x, *one, -1, n.compute()));
-  nv::ITensor* b = n.out(add_dequantize(n.raw(), *w, *columns, rank - 1, n.compute()));
+  nv::ITensor* b = nullptr;
+  if (kStronglyTyped) {
+    nv::ITensor* w = n.in(1, rank);
+    nv::ITensor* columns = n.floats(scales.shape(), scales.as<float>(), nv::DataType::kFLOAT);
+    if (w && columns) b = n.out(add_dequantize(n.raw(), *w, *columns, rank - 1, n.compute()));
+  } else {
+    b = weights_before_10(n, n.graph().constant(node.input(1)), scales.as<float>(), rank);
+  }
   nv::ITensor* y = n.matmul(a, b);
   if (n.has(3)) y = n.binary(y, n.in(3), Binary::kSUM);
   y = n.activation(y, node.text("activation", ""));

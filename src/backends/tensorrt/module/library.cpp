@@ -7,6 +7,7 @@
 #include <mutex>
 #include <vector>
 
+#include "backends/tensorrt/module/plugin_layers.h"
 #include "core/error.h"
 
 #ifndef VTL_TRT_LIBRARY_FOLDER
@@ -101,6 +102,7 @@ Result<Library> Library::open() {
   if (!library.rtx_ && library.parts_[0] != NV_TENSORRT_MAJOR)
     return unavailable("{} is {}, but this module was built for {}: build Vitrail against its headers",
                        library.path_, library.name(), header_version());
+  register_plugins(handle);
   return library;
 }
 

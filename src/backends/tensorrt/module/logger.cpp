@@ -17,6 +17,9 @@ struct Cause {
   Code code;
   std::string_view advice;
 };
+constexpr std::string_view kWithoutPlugins =
+    "the plan holds Vitrail's kernels (--plugins), which this module was compiled without; configure with "
+    "-DVITRAIL_CUDA=ON, or build the plan with --plugins off";
 // The first that matches; texts of TensorRT 8.5 to 11.
 constexpr Cause kCauses[] = {
     {"o magic tag", Code::kBadInput,
@@ -55,6 +58,8 @@ constexpr Cause kCauses[] = {
      "no kernel of this TensorRT computes it within the workspace: give a larger --workspace, another "
      "--precision, or a "
      "profile with a smaller range of batch sizes"},
+    {"ould not find plugin", Code::kUnavailable, kWithoutPlugins},
+    {"annot find plugin", Code::kUnavailable, kWithoutPlugins},
     {"iming cache", Code::kBadInput, "delete the file given by --timing-cache; a new one is written"},
 };
 

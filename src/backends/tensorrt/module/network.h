@@ -14,6 +14,7 @@
 
 #include "backends/tensorrt/module/compat.h"
 #include "backends/tensorrt/module/logger.h"
+#include "backends/tensorrt/module/plugin_layers.h"
 #include "graph/graph.h"
 
 namespace vitrail::tensorrt {
@@ -30,12 +31,13 @@ class Network {
  public:
   // `absmax`: the largest |value| of each value by name, for fp8.
   Network(nv::INetworkDefinition& network, const Graph& graph, const Precision& precision,
-          const Logger& logger, const std::map<std::string, float>& absmax)
+          const Logger& logger, const std::map<std::string, float>& absmax, PluginUse plugins)
       : net_(network),
         graph_(graph),
         precision_(precision),
         logger_(logger),
         absmax_(absmax),
+        plugins_(plugins),
         tensors_(graph.values.size()) {}
 
   // All of the graph: inputs, layers, outputs. kUnavailable names a layer that cannot be said to TensorRT and
@@ -46,6 +48,7 @@ class Network {
   const Graph& graph() const { return graph_; }
   const Node& node() const { return *node_; }
   const Precision& precision() const { return precision_; }
+  const PluginUse& plugins() const { return plugins_; }
   nv::INetworkDefinition& raw() { return net_; }
   nv::DataType compute() const { return precision_.compute; }
 
@@ -116,6 +119,7 @@ class Network {
   Precision precision_;
   const Logger& logger_;
   const std::map<std::string, float>& absmax_;
+  PluginUse plugins_;
   std::vector<nv::ITensor*> tensors_;  // by ValueId
   std::unordered_map<ValueId, std::vector<nv::ITensor*>> constants_;
   std::deque<std::vector<std::byte>> storage_;  // weights must live until the build ends

@@ -207,7 +207,7 @@ nv::ITensor* Network::softmax(nv::ITensor* x, int axis) {
   nv::ITensor* wide = cast(x, nv::DataType::kFLOAT);
   nv::ISoftMaxLayer* layer = wide ? net_.addSoftMax(*wide) : nullptr;
   if (layer) layer->setAxes(1u << axis);
-  return cast(pinned(out(layer)), type);
+  return cast(out(layer), type);
 }
 
 nv::ITensor* Network::concat(std::span<nv::ITensor* const> parts, int axis) {

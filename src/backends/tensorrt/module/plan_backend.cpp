@@ -7,6 +7,7 @@
 #include "backends/tensorrt/module/build_plan.h"
 #include "backends/tensorrt/module/inspect.h"
 #include "backends/tensorrt/module/plan_weights.h"
+#include "backends/tensorrt/module/plugin_choice.h"
 #include "backends/tensorrt/module/program.h"
 #include "core/error.h"
 #include "core/files.h"
@@ -31,6 +32,7 @@ ReadBack read_back(const Library& library, const BuiltPlan& built, size_t profil
       (*runtime)->deserializeCudaEngine(built.bytes.data(), built.bytes.size()));
   if (!engine) return back;
   back.json = describe(*engine);
+  logger.log(nv::ILogger::Severity::kVERBOSE, back.json.c_str());
   for (size_t p = 0; p < profiles; ++p)
     back.context_bytes.push_back(context_bytes(*engine, static_cast<int>(p)));
   return back;
@@ -63,8 +65,10 @@ Result<std::vector<LayerReport>> PlanBackend::compile(Graph& graph, const Compil
       return usage_error("--calibrate: the ranges of this model stand in its Q/DQ pairs; leave the option out");
   }
   BuiltPlan built;
+  PluginUse plugins;
   if (plan.load_plan.empty()) {
-    VTL_ASSIGN(built, build_plan(*library, graph, options, plan));
+    VTL_ASSIGN(plugins, choose_plugins(graph, options, plan));
+    VTL_ASSIGN(built, build_plan(*library, graph, options, plan, plugins));
   } else {
     VTL_ASSIGN(built, read_plan_file(graph, plan.load_plan));
   }
@@ -73,10 +77,10 @@ Result<std::vector<LayerReport>> PlanBackend::compile(Graph& graph, const Compil
     VTL_TRY(write_file_atomically(plan.save_plan, parts).with_context("--save-engine"));
   }
   const ReadBack back = read_back(*library, built, built.dynamic ? plan.profiles.size() : 1);
-  VTL_ASSIGN(const Precision precision, parse_precision(options.precision));
+  VTL_ASSIGN(const Precision precision, parse_precision(options.precision, plan.calibration.wanted()));
   std::vector<EngineLayer> layers = parse_layers(back.json);
   if (layers.empty()) layers = parse_log(built.layers);
-  Inspected inspected = make_reports(graph, layers, precision.compute);
+  Inspected inspected = make_reports(graph, layers, precision, plugins);
 
   Node node;
   node.op = Op::Plan;
@@ -84,6 +88,7 @@ Result<std::vector<LayerReport>> PlanBackend::compile(Graph& graph, const Compil
   node.stage = "model";
   node.inputs.push_back(add_weight(graph, "tensorrt.plan", bytes_tensor(std::move(built.bytes))));
   node.inputs.insert(node.inputs.end(), graph.inputs.begin(), graph.inputs.end());
+  if (plugins.any()) node.attributes[kPluginUse] = plugins.packed();
   if (!built.weights.empty()) describe_weights(built.weights, node);
   if (plan.strip_weights) {
     node.attributes[kStripped] = int64_t{1};
@@ -110,7 +115,8 @@ Result<std::vector<LayerReport>> PlanBackend::refit(const Engine& engine, Graph&
                                                     const CompileOptions& options) const {
   VTL_ASSIGN(const PlanWeights known, read_weights(*engine.graph));
   VTL_ASSIGN(const Library* library, Library::get());
-  VTL_ASSIGN(std::vector<NamedTensor> weights, plan_weights(*library, graph, options));
+  VTL_ASSIGN(std::vector<NamedTensor> weights, plan_weights(*library, graph, options,
+                                                              PluginUse::unpacked(engine.graph->nodes[0].integers(kPluginUse))));
   VTL_TRY(use_plan_names(known, weights));
   Node node = engine.graph->nodes[0];
   std::vector<std::byte> baked;

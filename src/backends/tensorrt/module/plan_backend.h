@@ -28,6 +28,7 @@ inline constexpr const char* kLayerNames = "layer_names";  // of the engine
 inline constexpr const char* kLayerReports = "layer_reports";  // which report each of them counts for
 inline constexpr const char* kWeightNames = "weight_names";    // that the plan takes; absent: none
 inline constexpr const char* kWeightHashes = "weight_hashes";  // of those in the plan, in the same order
+inline constexpr const char* kPluginUse = "plugins";  // whether attention, LayerNorm are ours; absent: neither
 inline constexpr const char* kStripped = "stripped";           // 1: the plan holds no weights
 
 }  // namespace vitrail::tensorrt
