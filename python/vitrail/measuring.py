@@ -10,6 +10,9 @@ from vitrail import interface
 from vitrail.errors import UNAVAILABLE, ExportError
 
 
+STEADY = 0.025  # coefficient of variation, as src/bench/warnings.cpp has it
+
+
 def cpu_name():
     with open("/proc/cpuinfo") as lines:
         return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
@@ -64,7 +67,7 @@ def measure(module, example, name, *, batches, warm_up=100, iterations=1000, max
         torch.set_num_threads(threads)
     module = module.eval().float().to(device)
     example = interface.example_inputs(example)
-    begin, results = time.perf_counter(), []
+    begin, results, warnings = time.perf_counter(), [], []
     for done, batch in enumerate(batches):
         say(f"PyTorch, batch {batch}")
         reset_peak()
@@ -81,13 +84,20 @@ def measure(module, example, name, *, batches, warm_up=100, iterations=1000, max
         left = None if max_seconds is None else max(max_seconds - (time.perf_counter() - begin), 1e-9) / (len(batches) - done)
         times, shortened = time_batches(run, warm_up, iterations, left)
         ascending = sorted(times)
+        cv = statistics.pstdev(times) / statistics.fmean(times)
+        if cv > STEADY:
+            warnings.append(f"batch {batch}: latencies spread by {100 * cv:.1f} % (coefficient of variation; steady is under {100 * STEADY} %); "
+                            "close other programs: PyTorch's threads wait for each other")
+        if shortened:
+            warnings.append(f"batch {batch}: shortened by --max-seconds to {len(times)} of {iterations} iterations")
         results.append({
             "batch": batch, "streams": 1, "threads": torch.get_num_threads(), "mean_us": statistics.fmean(times),
             "median_us": statistics.median(times), "p90_us": percentile(ascending, 90), "p95_us": percentile(ascending, 95),
-            "p99_us": percentile(ascending, 99), "min_us": ascending[0], "max_us": ascending[-1],
+            "p99_us": percentile(ascending, 99), "min_us": ascending[0], "max_us": ascending[-1], "cv": cv,
             "images_per_second": batch * len(times) * 1e6 / sum(times), "peak_rss_bytes": peak_rss(), "iterations": len(times),
             "device_bytes": torch.cuda.max_memory_allocated() if device == "cuda" else None, "shortened": shortened})
     gpu = {"name": torch.cuda.get_device_name()} if device == "cuda" else None
     return {"kind": "bench", "label": "PyTorch (original)", "runner": f"pytorch {torch.__version__.split('+')[0]}", "model": name,
             "precision": "fp32", "backend": f"pytorch {device}", "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "machine": {"cpu": cpu_name(), "cores": len(os.sched_getaffinity(0)), "gpu": gpu}, "results": results}
+            "machine": {"cpu": cpu_name(), "cores": len(os.sched_getaffinity(0)), "gpu": gpu}, "results": results,
+            "warnings": warnings}
