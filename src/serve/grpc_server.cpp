@@ -23,6 +23,7 @@ namespace {
 using grpc::CallbackServerContext;
 using grpc::ServerUnaryReactor;
 
+constexpr uint64_t kOwnBuffers = 8u << 20;  // what gRPC needs beside messages; it counts in its quota as well
 constexpr size_t kMaxInStream = 64;  // requests of one stream that are not answered yet; more are not read
 
 grpc::StatusCode code_of(Cause cause) {
@@ -481,7 +482,7 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::listen(Service& service, const G
   builder.SetMaxReceiveMessageSize(static_cast<int>(std::min<uint64_t>(options.max_message, INT32_MAX)));
   builder.SetMaxSendMessageSize(-1);
   grpc::ResourceQuota quota("vitrail");
-  builder.SetResourceQuota(quota.Resize(options.max_total));
+  builder.SetResourceQuota(quota.Resize(options.max_total + kOwnBuffers));
   builder.RegisterService(&impl->calls);
   impl->server = builder.BuildAndStart();
   if (!impl->server || impl->port == 0)

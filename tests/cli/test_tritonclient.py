@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("tritonclient", reason="tritonclient is not installed (tests/requirements.txt)")
 import tritonclient.grpc
 import tritonclient.http
+from serving import serve
 from test_serve import batch, certified, expected, server  # noqa: F401 (fixtures)
 
 
@@ -201,3 +202,12 @@ def test_compression(triton, batch, expected, algorithm):
         result = triton.infer("tiny", [input_of(triton, array)], **options).as_numpy("output")
         assert result.shape == expected.shape
         assert array is not batch or result.tobytes() == expected.tobytes()
+
+
+def test_grpc_within_a_small_bound_on_all_bodies(certified, batch, expected):
+    with serve(certified, "--threads", 1, "--max-body", "64KiB", "--max-body-total", "64KiB") as small:
+        client = tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{small.grpc}")
+        client.module = tritonclient.grpc
+        for _ in range(5):
+            assert client.infer("tiny", [input_of(client, batch)]).as_numpy("output").tobytes() == expected.tobytes()
+        client.close()
