@@ -18,9 +18,10 @@ using nlohmann::json;
 constexpr std::pair<std::string_view, int64_t> kDefaults[] = {{"stash_type", 1}, {"keepdims", 1}, {"noop_with_empty_axes", 0},
                                                               {"allowzero", 0},  {"saturate", 1}, {"block_size", 0}};
 
-// Scales and zero points belong to the weights; rows_of is a mark with a name of the model file.
+// Ranges (x_scale, x_zero_point) belong to the weights, the scale of attention does not; rows_of is a mark with a name of
+// the model file.
 bool is_structure(std::string_view name, const Attribute& value) {
-  if (name.ends_with("scale") || name.ends_with("zero_point") || name == "rows_of") return false;
+  if (name.ends_with("_scale") || name.ends_with("zero_point") || name == "rows_of") return false;
   const auto* number = std::get_if<int64_t>(&value);
   return !number || std::ranges::find(kDefaults, std::pair{name, *number}) == std::end(kDefaults);
 }
@@ -30,6 +31,7 @@ struct AttributeText {
     return fmt::format("{}{}", dtype_name(t.dtype()), to_string(t.shape()));
   }
   std::string operator()(const std::vector<std::string>& v) const { return fmt::format("{}", fmt::join(v, ",")); }
+  std::string operator()(float v) const { return fmt::format("{:.6g}", v); }  // exporters differ in the last digit
   template <class T>
   std::string operator()(const std::vector<T>& v) const {
     return fmt::format("[{}]", fmt::join(v, ","));

@@ -48,6 +48,19 @@ TEST(BuildRecord, WhatDiffersIsNamed) {
   EXPECT_THAT(compare(small(), wide).message(), HasSubstr("input 'x' is float32 [N,2] in the engine and float32 [N,3]"));
 }
 
+// A plan may have it in a kernel's numbers, where no weight reaches.
+TEST(BuildRecord, TheScaleOfAttentionIsNoWeight) {
+  Graph one = small(), two = small(), close = small(), ranges = small();
+  one.nodes[0].attributes["scale"] = 0.125f;
+  two.nodes[0].attributes["scale"] = 0.25f;
+  close.nodes[0].attributes["scale"] = 0.12500001f;
+  ranges.nodes[0].attributes["scale"] = 0.125f;
+  ranges.nodes[0].attributes["x_scale"] = 3.0f;
+  EXPECT_THAT(compare(one, two).message(), HasSubstr("layer 'add' (Add) has scale=0.125 in the engine and scale=0.25"));
+  EXPECT_TRUE(compare(one, close).ok());
+  EXPECT_TRUE(compare(one, ranges).ok());
+}
+
 // Indices choose what is computed; a refit does not change them.
 TEST(BuildRecord, IntegersAreNoWeights) {
   Graph one = small(), two = small();

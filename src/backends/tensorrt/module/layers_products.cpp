@@ -181,7 +181,7 @@ void emit_attention(Network& n) {
   nv::ITensor* mask = n.has(3) ? n.in(3, 4) : nullptr;
   if (!q || !k || !v || (n.has(3) && !mask)) return;
   nv::ITensor* y = nullptr;
-  if (kHasAttention) {
+  if (kHasAttention && !n.precision().weak) {  // weakly typed: where TensorRT 10 calibrates
     y = add_attention(n.raw(), *q, *k, *v, mask, n.next_name(), origin_mark(n.node().name));
   } else {
     nv::ITensor* scores = n.matmul(q, k, false, true);
