@@ -338,7 +338,14 @@ class Calls : public inference::GRPCInferenceService::CallbackService {
   }
   ServerUnaryReactor* ModelConfig(CallbackServerContext* context, const inference::ModelConfigRequest* request,
                                   inference::ModelConfigResponse* response) override {
-    return fill(context, service_.model_config(request->name(), request->version()), response->mutable_config());
+    Reply<OrderedJson> config = service_.model_config(request->name(), request->version());
+    if (config.ok()) {  // the message has the map's entries
+      OrderedJson& policies = (*config)["dynamic_batching"]["priority_queue_policy"];
+      OrderedJson entries = OrderedJson::array();
+      for (const auto& [priority, policy] : policies.items()) entries.push_back({{"key", priority}, {"value", policy}});
+      policies = std::move(entries);
+    }
+    return fill(context, config, response->mutable_config());
   }
   ServerUnaryReactor* ModelStatistics(CallbackServerContext* context, const inference::ModelStatisticsRequest* request,
                                       inference::ModelStatisticsResponse* response) override {

@@ -59,10 +59,11 @@ Status read_batching(const inference::ModelConfig::DynamicBatching& batching, Sc
   if (batching.has_default_queue_policy()) {
     VTL_ASSIGN(options.queue.usual, read_queue(batching.default_queue_policy(), most));
   }
-  for (const auto& [priority, policy] : batching.priority_queue_policy()) {
+  for (const auto& entry : batching.priority_queue_policy()) {
+    const uint64_t priority = entry.key();
     if (priority < 1 || priority > batching.priority_levels())
       return bad_input("priority_queue_policy of priority {}; priority_levels is {}", priority, batching.priority_levels());
-    auto read = read_queue(policy, most);
+    auto read = read_queue(entry.value(), most);
     VTL_TRY(read.status().with_context(fmt::format("priority_queue_policy of priority {}", priority)));
     options.queue.special[static_cast<int>(priority)] = *read;
   }
