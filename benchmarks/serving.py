@@ -10,10 +10,12 @@ import argparse
 import contextlib
 import json
 import os
+import pathlib
 import re
 import socket
 import statistics
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.request
@@ -31,7 +33,8 @@ class Bench:
 
     @contextlib.contextmanager
     def serve(self, *arguments):
-        server = subprocess.Popen([self.o.vitrail, "serve", f"model={self.o.engine}", "--allow-uncertified", "--threads", str(self.o.threads),
+        models = [] if "--model-repository" in arguments else [f"model={self.o.engine}"]
+        server = subprocess.Popen([self.o.vitrail, "serve", *models, "--allow-uncertified", "--threads", str(self.o.threads),
                                    "--http-port", "0", "--metrics-port", "0", "--no-grpc", *map(str, arguments)], stdout=subprocess.PIPE, text=True)
         said = ""
         for line in server.stdout:
@@ -149,6 +152,38 @@ class Bench:
         moved = statistics.median(b["p99_latency_us"] / q["p99_latency_us"] for q, b in found) - 1
         self.row("2,000 idle and 200 slow connections", f"p99 {moved:+.0%}", "≤ +20 %", moved <= 0.2, found)
 
+    def swap(self):
+        """A new version of the model every other second, against the same load on one that stays."""
+        rate = 0.5 * self.bare_per_second[1]
+
+        def put(folder, version):
+            (folder / "model" / str(version)).mkdir(parents=True)
+            os.link(self.o.engine, folder / "model" / str(version) / "model.vtl")
+
+        def replace(folder, stop, swaps):
+            while not stop.wait(2):
+                put(folder, len(swaps) + 2)
+                urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{self.port}/v2/repository/models/model/load", data=b"{}"))
+                swaps.append(time.monotonic())
+
+        def one():
+            with tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.abspath(self.o.engine))) as name:
+                folder, stop, swaps = pathlib.Path(name), threading.Event(), []
+                put(folder, 1)
+                with self.serve("--model-repository", name, "--model-control", "explicit", "--load-model", "model"):
+                    steady = self.load("--request-rate", rate, seconds=2 * self.o.seconds)
+                    thread = threading.Thread(target=replace, args=(folder, stop, swaps))
+                    thread.start()
+                    swapped = self.load("--request-rate", rate, seconds=2 * self.o.seconds)
+                    stop.set()
+                    thread.join()
+                return steady, swapped, len(swaps)
+
+        found = self.rounds(one)
+        times = statistics.median(b["p99_latency_us"] / a["p99_latency_us"] for a, b, _ in found)
+        failed = sum(b["failed"] for _, b, _ in found)
+        self.row(f"hot swap, {sum(n for _, _, n in found)} versions, 50 % load", f"p99 {times:.2f}×, {failed} failed", "≤ 2×, 0", times <= 2 and failed == 0, found)
+
     @contextlib.contextmanager
     def crowd(self):
         """2,000 connections that say nothing and 200 that send a body byte by byte."""
@@ -185,7 +220,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--slo-ms", type=int, default=1000)
     parser.add_argument("--overload-seconds", type=float, default=60)
-    parser.add_argument("--only", nargs="+", default=["throughput", "light", "jpeg", "poisson", "batching", "overload", "idle"])
+    parser.add_argument("--only", nargs="+", default=["throughput", "light", "jpeg", "poisson", "batching", "overload", "idle", "swap"])
     parser.add_argument("--json")
     options = parser.parse_args()
     bench = Bench(options)
