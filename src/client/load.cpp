@@ -84,13 +84,11 @@ struct Run {
   std::vector<double> due{};
   std::atomic<int64_t> next{0};
   Turns turns{};
-  std::mutex mutex{};  // guards result and what follows
-  SteadyClock::time_point first = SteadyClock::time_point::max(), last = SteadyClock::time_point::min();
+  std::mutex mutex{};  // guards result
 
   void client(int number) {
     LoadResult mine;
-    auto begin = SteadyClock::time_point::max(), end = SteadyClock::time_point::min();
-    const auto stop = start + seconds(options.warm_up_seconds + options.seconds);
+    const auto counted = start + seconds(options.warm_up_seconds), stop = counted + seconds(options.seconds);
     while (!cancel::requested()) {
       if (options.rate > 0 && !turns.take()) break;
       const int64_t request = next.fetch_add(1);
@@ -110,9 +108,8 @@ struct Run {
       }
       const Status status = exchange(number, request);
       const auto now = SteadyClock::now();
-      if (from - start < seconds(options.warm_up_seconds)) continue;
-      begin = std::min(begin, from);
-      end = std::max(end, now);
+      mine.completed += status.ok() && now >= counted && now < stop;
+      if (from < counted) continue;
       const double us = std::chrono::duration<double, std::micro>(now - from).count();
       if (status.ok()) {
         mine.latencies_us.push_back(us);
@@ -123,11 +120,10 @@ struct Run {
     }
     if (cancel::requested()) turns.end();
     const std::lock_guard lock(mutex);
-    first = std::min(first, begin);
-    last = std::max(last, end);
     result.latencies_us.insert(result.latencies_us.end(), mine.latencies_us.begin(), mine.latencies_us.end());
     result.failed_us.insert(result.failed_us.end(), mine.failed_us.begin(), mine.failed_us.end());
     result.late += mine.late;
+    result.completed += mine.completed;
     for (const auto& [message, count] : mine.faults) result.faults[message] += count;
   }
 };
@@ -172,7 +168,8 @@ Status run_load(const LoadOptions& options, const Exchange& exchange, LoadResult
     started = resource_error("cannot start {} clients: {}", clients, error.what());
   }
   for (std::thread& thread : threads) thread.join();
-  if (run.last > run.first) result.seconds = std::chrono::duration<double>(run.last - run.first).count();
+  const double passed = std::chrono::duration<double>(SteadyClock::now() - run.start).count() - options.warm_up_seconds;
+  result.seconds = cancel::requested() ? std::clamp(passed, 0.0, options.seconds) : options.seconds;
   VTL_TRY(started);
   return cancel::requested() ? cancelled() : Status();
 }

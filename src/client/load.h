@@ -30,12 +30,15 @@ struct LoadResult {
   std::vector<double> latencies_us;  // of the answers that were good, in the order in which they came
   std::vector<double> failed_us;       // of the others
   std::map<std::string, int64_t> faults;  // by message
-  double seconds = 0;  // from the first to the last of what counts
+  // The window after the warm-up, and the good answers that came in it, also to requests from before: few long
+  // requests would distort a rate by what is under way at its ends.
+  double seconds = 0;
+  int64_t completed = 0;
   int64_t late = 0;    // of a rate: requests that left more than a millisecond after they were due
 
   double mean_us() const;
   double deviation_us() const;
-  double per_second() const { return seconds > 0 ? static_cast<double>(latencies_us.size()) / seconds : 0; }
+  double per_second() const { return seconds > 0 ? static_cast<double>(completed) / seconds : 0; }
 };
 
 // Of the sorted values the one at index max(n-1-int((1-p/100)·n), 0); 0 of none.

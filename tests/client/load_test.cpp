@@ -40,6 +40,7 @@ TEST(Load, PercentilesAndMoments) {
   LoadResult r;
   for (int i = 100; i >= 1; --i) r.latencies_us.push_back(i);
   r.seconds = 2;
+  r.completed = 100;
   EXPECT_EQ(percentile(r.latencies_us, 50), 50);
   EXPECT_EQ(percentile(r.latencies_us, 99), 99);
   EXPECT_EQ(percentile(r.latencies_us, 100), 100);
@@ -69,6 +70,10 @@ TEST(Load, AClosedLoopKeepsAsManyUnderWayAsAsked) {
   ASSERT_TRUE(status.ok()) << status.message();
   EXPECT_EQ(most, 3);
   EXPECT_GE(percentile(result.latencies_us, 50), 2000);
+  // All but those under way at the end, of each client one.
+  EXPECT_EQ(result.seconds, 0.2);
+  EXPECT_LE(result.completed, static_cast<int64_t>(result.latencies_us.size()));
+  EXPECT_GE(result.completed, static_cast<int64_t>(result.latencies_us.size()) - 3);
   EXPECT_TRUE(result.failed_us.empty());
 }
 
