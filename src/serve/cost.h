@@ -10,7 +10,7 @@ namespace vitrail::serve {
 // their neighbours; beyond the ends every row costs what it costs at the end.
 class CostTable {
  public:
-  // A batch of `rows` took so long. The first one counts in full, later ones move the figure by a tenth.
+  // A batch of `rows` took so long. The figure is their mean, in which the last 32 count most.
   void learn(int64_t rows, int64_t nanoseconds);
 
   bool empty() const { return seen_.empty(); }
@@ -24,7 +24,11 @@ class CostTable {
   int64_t enough(int64_t most) const;
 
  private:
-  std::map<int64_t, double> seen_;
+  struct Seen {
+    double ns = 0;
+    int64_t batches = 0;
+  };
+  std::map<int64_t, Seen> seen_;
 };
 
 }  // namespace vitrail::serve

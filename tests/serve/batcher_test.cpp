@@ -149,7 +149,9 @@ TEST(Cost, LiesOnTheLineBetweenWhatWasSeen) {
   EXPECT_DOUBLE_EQ(cost.at(3), 130);
   EXPECT_DOUBLE_EQ(cost.at(8), 320);
   cost.learn(4, 260);
-  EXPECT_DOUBLE_EQ(cost.at(4), 170);  // a tenth of the way
+  EXPECT_DOUBLE_EQ(cost.at(4), 210);
+  for (int i = 0; i < 200; ++i) cost.learn(4, 100);  // what was long ago is forgotten
+  EXPECT_NEAR(cost.at(4), 100, 1);
 }
 
 TEST(Slo, LeavesRoomForTwoBatchesAndWaitsWhatIsLeft) {
