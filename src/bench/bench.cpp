@@ -76,34 +76,6 @@ void finish(const BenchSubject& subject, const BenchOptions& options, Timing tim
   result.samples = std::move(timing.samples);
 }
 
-Status measure(const BenchSubject& subject, const BenchOptions& options, int64_t batch,
-               std::optional<double> max_seconds, BenchReport& report) {
-  BenchResult result;
-  result.batch = batch;
-  result.streams = options.streams;
-  result.threads = options.threads;
-  report.peak_rss_resettable = reset_peak_rss();
-  VTL_ASSIGN(BenchSubject::Run run, subject.prepare(batch, options.streams));
-  if (subject.planned_bytes) result.planned_bytes = subject.planned_bytes(batch) * options.streams;
-
-  TimingOptions timing_options{options.warm_up, options.iterations, options.streams,
-                               max_seconds,     options.clock,      subject.device_times};
-  timing_options.idle_ms = options.idle_ms;
-  const double layer_share = options.layers ? kLayerShare : 0.0;
-  if (max_seconds) timing_options.max_seconds = *max_seconds * (1 - layer_share);
-  Timing timing;
-  Status status = time_batches([&](int stream) { return run(stream, nullptr); }, timing_options, timing);
-  const double wall = timing.wall_seconds();
-  finish(subject, options, std::move(timing), wall, result);
-  result.peak_rss_bytes = peak_rss_bytes();
-  if (subject.device_bytes) result.device_bytes = subject.device_bytes();
-  if (status.ok() && options.layers && !subject.layers.empty()) {
-    status = time_layers(subject, run, options, max_seconds ? *max_seconds * layer_share : HUGE_VAL, result);
-  }
-  if (result.iterations > 0) report.results.push_back(std::move(result));
-  return status.with_context(fmt::format("batch {}", batch));
-}
-
 Status check(const BenchOptions& options) {
   if (options.batches.empty()) return usage_error("no batch size was given");
   for (int64_t batch : options.batches) {
@@ -133,6 +105,7 @@ Status take_turns(std::span<const BenchSubject> subjects, const BenchOptions& op
                            {},
                            options.clock,
                            subjects[i].device_times};
+      timing.idle_ms = options.idle_ms;
       if (seconds) timing.max_seconds = *seconds / static_cast<double>(rounds * static_cast<int64_t>(subjects.size()));
       Timing part;
       Turn& turn = turns[i];
@@ -140,7 +113,10 @@ Status take_turns(std::span<const BenchSubject> subjects, const BenchOptions& op
       turn.wall += part.wall_seconds();
       turn.timing.warm_up += part.warm_up;
       turn.timing.shortened |= part.shortened;
-      turn.timing.samples.insert(turn.timing.samples.end(), part.samples.begin(), part.samples.end());
+      if (round == 0)
+        turn.timing.samples = std::move(part.samples);  // a copy would count in the peak of memory
+      else
+        turn.timing.samples.insert(turn.timing.samples.end(), part.samples.begin(), part.samples.end());
       VTL_TRY(status);
     }
   return {};
@@ -219,14 +195,9 @@ Status for_each_batch(const BenchOptions& options, const std::function<Status(in
 }  // namespace
 
 Status run_bench(const BenchSubject& subject, const BenchOptions& options, BenchReport& report) {
-  report = BenchReport();
-  VTL_TRY(check(options));
-  report = begin_report(subject, options);
-  const Status status = for_each_batch(options, [&](int64_t batch, std::optional<double> seconds) {
-    return measure(subject, options, batch, seconds, report);
-  });
-  report.cancelled = status.code() == Code::kCancelled;
-  add_warnings(report);
+  std::vector<BenchReport> reports;
+  const Status status = run_bench_in_turns({&subject, 1}, options, 1, reports);
+  report = reports.empty() ? BenchReport() : std::move(reports[0]);
   return status;
 }
 

@@ -54,7 +54,7 @@ struct HttpClient::Impl {
     if (!error) stream->socket().set_option(tcp::no_delay(true), error);
     return error;
   }
-  error_code exchange(const http::request<http::empty_body>& request, std::span<const asio::const_buffer> body,
+  error_code exchange(const http::request<http::empty_body>& request, const std::vector<asio::const_buffer>& body,
                       Response& response) {
     stream->expires_after(timeout);
     http::request_serializer<http::empty_body> serializer(request);
@@ -62,7 +62,7 @@ struct HttpClient::Impl {
     // As much at once as the socket takes, not 64 KiB.
     const auto all = [size = asio::buffer_size(body)](const error_code& e, size_t sent) { return e ? 0 : size - sent; };
     if (!error && !body.empty())
-      error = wait([&](auto done) { asio::async_write(*stream, std::vector(body.begin(), body.end()), all, done); });
+      error = wait([&](auto done) { asio::async_write(*stream, body, all, done); });
     if (error) return error;
     http::response_parser<http::string_body> parser;
     parser.body_limit(kMaxBody);
