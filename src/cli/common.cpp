@@ -3,7 +3,6 @@
 
 #include <unistd.h>
 
-#include <charconv>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -12,17 +11,11 @@
 
 #include "core/clock.h"
 #include "core/error.h"
+#include "core/parse_number.h"
 #include "core/thread_pool.h"
 
 namespace vitrail::cli {
 namespace {
-
-// The whole text as a number; false otherwise.
-template <class T>
-bool parse_number(std::string_view text, T& value) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size();
-}
 
 constexpr int kBarWidth = 30;
 
@@ -79,7 +72,7 @@ Result<ModelOptions> ModelFlags::options() const {
   options.labels_file = labels;
   for (const std::string& text : dims) {
     VTL_ASSIGN(const auto pair, parse_pair(text));
-    if (!parse_number(std::string_view(pair.second), options.import.dims[pair.first]))
+    if (!parse_number(pair.second, options.import.dims[pair.first]))
       return usage_error("--dim '{}': the size must be a whole number", text);
   }
   return options;
@@ -125,7 +118,7 @@ void ThreadFlag::add(CLI::App& verb) {
   verb.add_option("--threads", threads, "Threads of a stream (default: all cores)")
       ->check([](const std::string& text) {
         int n = 0;
-        return parse_number(std::string_view(text), n) && n >= 1 && n <= 1024
+        return parse_number(text, n) && n >= 1 && n <= 1024
                    ? std::string()
                    : "must be a whole number from 1 to 1024";
       });

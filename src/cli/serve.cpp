@@ -2,7 +2,6 @@
 #include <pthread.h>
 #include <signal.h>
 
-#include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -11,6 +10,7 @@
 #include "cli/verbs.h"
 #include "core/error.h"
 #include "core/files.h"
+#include "core/parse_number.h"
 #include "core/thread_pool.h"
 #include "serve/server.h"
 #include "vitrail/image.h"
@@ -36,8 +36,7 @@ Result<int64_t> parse_time(const std::string& text) {
   const std::string unit = text.substr(digits);
   const double scale = unit == "us" ? 1e3 : unit == "ms" ? 1e6 : unit == "s" ? 1e9 : 0;
   double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + digits, value);
-  if (scale == 0 || error != std::errc() || end != text.data() + digits || value * scale > 1e15)
+  if (scale == 0 || !parse_number(std::string_view(text).substr(0, digits), value) || value * scale > 1e15)
     return usage_error("'{}' is no time; write it like 500us, 20ms or 1.5s", text);
   return static_cast<int64_t>(value * scale);
 }

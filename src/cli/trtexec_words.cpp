@@ -2,11 +2,11 @@
 #include "cli/trtexec_words.h"
 
 #include <algorithm>
-#include <charconv>
 #include <functional>
 #include <map>
 
 #include "core/error.h"
+#include "core/parse_number.h"
 
 namespace vitrail::cli {
 namespace {
@@ -14,8 +14,7 @@ namespace {
 template <class T>
 Result<T> number(const std::string& word, const std::string& text, T least) {
   T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < least)
+  if (!parse_number(text, value) || value < least)
     return usage_error("{}={}: needs a number of at least {}", word, text, least);
   return value;
 }

@@ -2,13 +2,13 @@
 #include "vitrail/client.h"
 
 #include <array>
-#include <charconv>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "client/http_client.h"
 #include "core/datatype.h"
 #include "core/error.h"
+#include "core/parse_number.h"
 
 namespace vitrail {
 
@@ -137,10 +137,7 @@ Result<std::vector<NamedTensor>> Client::infer(const std::string& model, const s
                                                       {{"Inference-Header-Content-Length", std::to_string(text.size())},
                                                        {"Content-Type", "application/octet-stream"}}));
   size_t length = 0;
-  const std::string& size = response.header_length;
-  const auto [end, error] = std::from_chars(size.data(), size.data() + size.size(), length);
-  if (error != std::errc() || end != size.data() + size.size() || length > response.body.size())
-    return not_the_protocol(path);
+  if (!parse_number(response.header_length, length) || length > response.body.size()) return not_the_protocol(path);
   const json parsed = json::parse(response.body.begin(), response.body.begin() + static_cast<std::ptrdiff_t>(length),
                                   nullptr, false);
   if (!parsed.is_object() || !parsed.contains("outputs") || !parsed["outputs"].is_array()) return not_the_protocol(path);

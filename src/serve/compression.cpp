@@ -5,9 +5,10 @@
 
 #include <algorithm>
 #include <cctype>
-#include <charconv>
 #include <limits>
 #include <memory>
+
+#include "core/parse_number.h"
 
 namespace vitrail::serve {
 namespace {
@@ -38,10 +39,7 @@ std::pair<std::string_view, double> weighted(std::string_view part) {
   double weight = 1;
   if (semicolon < part.size()) {
     const std::string_view q = trimmed(part.substr(semicolon + 1));
-    if (q.starts_with("q=")) {
-      const auto [end, error] = std::from_chars(q.data() + 2, q.data() + q.size(), weight);
-      if (error != std::errc() || end != q.data() + q.size()) weight = 0;
-    }
+    if (q.starts_with("q=") && !parse_number(q.substr(2), weight)) weight = 0;
   }
   return {name, weight};
 }

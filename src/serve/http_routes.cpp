@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/http_routes.h"
 
-#include <charconv>
 
 #include "core/error.h"
+#include "core/parse_number.h"
 #include "engine/json_cursor.h"
 #include "serve/http_encoding.h"
 #include "serve/infer_json.h"
@@ -50,13 +50,6 @@ HttpReply state_reply(bool good) {
   HttpReply reply = empty_reply({});
   reply.status = good ? 200 : 503;
   return reply;
-}
-
-// A whole decimal number; false otherwise.
-template <class T>
-bool parse_number(std::string_view text, T& value) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size();
 }
 
 // Bytes compare in a time that does not tell where they differ.
@@ -199,7 +192,7 @@ class Routes {
 
   Cancel infer(const HttpRequest& request, const std::string& model, const std::string& version, const Done& done) {
     size_t header = request.body->size();
-    if (!request.header_length.empty() && !parse_number(std::string_view(request.header_length), header))
+    if (!request.header_length.empty() && !parse_number(request.header_length, header))
       return finish(done, error_reply(fault(Cause::kInvalid, "Inference-Header-Content-Length '{}' is no number",
                                             request.header_length.substr(0, 50))));
     auto parsed = parse_infer_request(std::as_bytes(std::span(*request.body)), header, request.body);
@@ -232,7 +225,7 @@ class Routes {
     const auto read = [&](const char* name, auto& value, int64_t least, int64_t most) -> Fault {
       const auto text = target.parameter(name);
       if (!text) return {};
-      if (!parse_number(std::string_view(*text), value) || std::cmp_less(value, least) || std::cmp_greater(value, most))
+      if (!parse_number(*text, value) || std::cmp_less(value, least) || std::cmp_greater(value, most))
         return fault(Cause::kInvalid, "{}={}: it must be a whole number from {} to {}", name, *text, least, most);
       return {};
     };

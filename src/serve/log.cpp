@@ -10,6 +10,7 @@
 #include <ctime>
 
 #include "core/error.h"
+#include "serve/infer_json.h"
 
 namespace vitrail::serve {
 namespace {
@@ -22,14 +23,12 @@ constexpr int kMaxVerbose = 1'000'000;
 constexpr std::string_view kLetters = "EWIV";
 constexpr std::string_view kNames[] = {"error", "warning", "info", "verbose"};
 
-std::string quoted(std::string_view text) { return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace); }
-
 // As it is where it is one plain word, else as a JSON string.
 std::string word(std::string_view text) {
   const bool plain = !text.empty() && std::ranges::all_of(text, [](char c) {
     return c > ' ' && c < 127 && c != '"' && c != '=' && c != '\\';
   });
-  return plain ? std::string(text) : quoted(text);
+  return plain ? std::string(text) : json_string(text);
 }
 
 // A message stands without quotes, and only what would break the line is escaped.
@@ -48,7 +47,7 @@ std::string text_of(const LogValue& value, bool json) {
   if (const auto* whole = std::get_if<int64_t>(&value)) return fmt::format("{}", *whole);
   if (const auto* real = std::get_if<double>(&value)) return fmt::format("{:.3f}", *real);
   const std::string_view text = std::get<std::string_view>(value);
-  return json ? quoted(text) : word(text);
+  return json ? json_string(text) : word(text);
 }
 
 std::string_view name_of(LogFormat format) {
@@ -74,7 +73,7 @@ std::string log_line(LogFormat format, LogLevel level, std::chrono::system_clock
   if (format == LogFormat::kJson) {
     std::string line = fmt::format(
         R"({{"time":"{}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z","level":"{}","message":{})", t.tm_year + 1900, t.tm_mon + 1,
-        t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec, us % 1'000'000, kNames[static_cast<size_t>(level)], quoted(message));
+        t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec, us % 1'000'000, kNames[static_cast<size_t>(level)], json_string(message));
     for (const auto& [name, value] : fields) line += fmt::format(",\"{}\":{}", name, text_of(value, true));
     return line + "}";
   }

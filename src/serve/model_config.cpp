@@ -5,9 +5,9 @@
 #include <google/protobuf/text_format.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "core/error.h"
+#include "core/parse_number.h"
 #include "open_inference.pb.h"
 
 namespace vitrail::serve {
@@ -132,8 +132,7 @@ Result<ModelConfiguration> read_config(const std::string& text, const std::strin
       out.ignored.push_back(fmt::format("parameters \"{}\"", key));
       continue;
     }
-    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), out.settings.threads);
-    if (error != std::errc() || end != number.data() + number.size() || out.settings.threads < 1)
+    if (!parse_number(number, out.settings.threads) || out.settings.threads < 1)
       return bad_input("parameters \"threads\": '{}' is no number of threads", number);
   }
   return out;

@@ -4,11 +4,11 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/parse_number.h"
 
 namespace vitrail::serve {
 namespace {
@@ -18,8 +18,7 @@ namespace fs = std::filesystem;
 // A version folder's number; 0 for anything else.
 int64_t version_of(const std::string& text) {
   int64_t version = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), version);
-  return error == std::errc() && end == text.data() + text.size() && text[0] != '0' && version > 0 ? version : 0;
+  return parse_number(text, version) && text[0] != '0' && version > 0 ? version : 0;
 }
 
 // Tells whether a file is still the one that was loaded.

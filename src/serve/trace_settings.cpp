@@ -2,8 +2,9 @@
 #include "serve/trace_settings.h"
 
 #include <algorithm>
-#include <charconv>
 #include <limits>
+
+#include "core/parse_number.h"
 
 namespace vitrail::serve {
 namespace {
@@ -19,8 +20,7 @@ Fault read_number(const std::string& name, const Json& value, T least, std::opti
   if (value.is_string()) text = value.get<std::string>();
   if (value.is_number_integer()) text = value.dump();
   T number{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size() || number < least)
+  if (!parse_number(text, number) || number < least)
     return fault(Cause::kInvalid, "{}: it must be a whole number from {} to {}, as a string", name, least,
                  std::numeric_limits<T>::max());
   to = number;

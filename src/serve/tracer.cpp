@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/tracer.h"
 
-#include <charconv>
 #include <iterator>
 #include <limits>
 
 #include "core/clock.h"
 #include "core/error.h"
+#include "core/parse_number.h"
 
 namespace vitrail::serve {
 namespace {
@@ -17,8 +17,7 @@ constexpr int64_t kComplaintNs = 60'000'000'000;
 template <class T>
 Status read_number(const std::string& text, T least, T most, std::string_view name, T& to) {
   T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size() || value < least || value > most)
+  if (!parse_number(text, value) || value < least || value > most)
     return usage_error("--trace-config {}={}: it must be a whole number from {} to {}", name, text, least, most);
   to = value;
   return {};

@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <bit>
-#include <charconv>
 #include <cmath>
 #include <cstring>
 
 #include "core/error.h"
+#include "core/parse_number.h"
 
 namespace vitrail::tensorrt {
 namespace {
@@ -19,12 +19,6 @@ int64_t fixed_batch(const Graph& graph) {
   for (ValueId id : graph.inputs)
     if (const auto& shape = graph.value(id).shape; !shape || shape->empty() || !is_fixed(*shape)) return 0;
   return graph.inputs.empty() ? 0 : (*graph.value(graph.inputs[0]).shape)[0].fixed;
-}
-
-template <class T>
-bool parse_all(std::string_view text, T& value, int base) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
-  return error == std::errc() && end == text.data() + text.size();
 }
 
 }  // namespace
@@ -98,7 +92,7 @@ Result<CalibrationCache> parse_calibration_cache(std::string_view text, std::str
     if (row.ends_with('\r')) row.remove_suffix(1);
     if (line == 1) {
       const size_t dash = row.find('-', 4);
-      if (!row.starts_with("TRT-") || dash == std::string_view::npos || !parse_all(row.substr(4, dash - 4), cache.version, 10))
+      if (!row.starts_with("TRT-") || dash == std::string_view::npos || !parse_number(row.substr(4, dash - 4), cache.version))
         return damaged(1, "is not TRT-VERSION-EntropyCalibration2");
       if (row.substr(dash + 1) != kKind)
         return bad_input("--calibration-cache {}: it is of {}, and Vitrail calibrates by {}; delete it and calibrate again", file,
@@ -109,7 +103,7 @@ Result<CalibrationCache> parse_calibration_cache(std::string_view text, std::str
     const size_t colon = row.rfind(": ");
     uint32_t bits = 0;
     if (colon == std::string_view::npos || colon == 0 || row.size() - colon != 10 ||
-        !parse_all(row.substr(colon + 2), bits, 16))
+        !parse_number(row.substr(colon + 2), bits, 16))
       return damaged(line, "is not TENSOR: EIGHT HEX DIGITS");
     const float step = std::bit_cast<float>(bits);
     if (!std::isfinite(step) || step < 0) return damaged(line, "holds no step of a scale");

@@ -2,21 +2,15 @@
 #include "import/onnx/external_data.h"
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 
 #include "core/error.h"
+#include "core/parse_number.h"
 
 namespace vitrail::onnx_import {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::optional<uint64_t> parse_number(const std::string& text) {
-  uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
-}
 
 bool is_inside(const fs::path& folder, const fs::path& file) {
   return std::mismatch(folder.begin(), folder.end(), file.begin(), file.end()).first == folder.end();
@@ -53,12 +47,10 @@ Result<Bytes> ExternalData::find(const onnx::TensorProto& tensor, size_t size) {
   uint64_t offset = 0;
   uint64_t length = size;
   for (const auto& entry : tensor.external_data()) {
-    const auto number = parse_number(entry.value());
     if (entry.key() == "location") location = entry.value();
     if (entry.key() != "offset" && entry.key() != "length") continue;
-    if (!number)
+    if (!parse_number(entry.value(), entry.key() == "offset" ? offset : length))
       return bad_input("the {} of its external data is '{}', not a number", entry.key(), entry.value());
-    (entry.key() == "offset" ? offset : length) = *number;
   }
   if (length != size)
     return bad_input("its external data has {} bytes, but its shape and type need {}", length, size);
