@@ -45,16 +45,12 @@ Status build(const BuildFlags& flags) {
     auto profiles = nlohmann::ordered_json::array();
     for (const Profile& p : outcome.info.profiles)
       profiles.push_back({{"min", p.min}, {"opt", p.opt}, {"max", p.max}});
-    print_json({{"engine", flags.output},
-                {"hash", outcome.hash},
-                {"file_bytes", outcome.file_bytes},
-                {"seconds", seconds},
-                {"backend", outcome.info.backend},
-                {"precision", outcome.info.precision},
-                {"profiles", profiles},
-                {"memory_plan", plan_json(outcome.plan, outcome.max_batch)},
-                {"layers", layers_json(outcome.info.layers)},
-                {"warnings", outcome.warnings}});
+    nlohmann::ordered_json json = engine_json(flags.output, outcome, seconds);
+    json.update({{"profiles", profiles},
+                 {"memory_plan", plan_json(outcome.plan, outcome.max_batch)},
+                 {"layers", layers_json(outcome.info.layers)},
+                 {"warnings", outcome.warnings}});
+    print_json(json);
     return {};
   }
   print(layer_table(outcome.info.layers, false) + "\n");

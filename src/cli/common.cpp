@@ -126,6 +126,15 @@ void ThreadFlag::add(CLI::App& verb) {
 
 Result<int> ThreadFlag::value() const { return threads > 0 ? threads : available_cores(); }
 
+nlohmann::ordered_json engine_json(const std::string& file, const BuildOutcome& outcome, double seconds) {
+  return {{"engine", file},
+          {"hash", outcome.hash},
+          {"file_bytes", outcome.file_bytes},
+          {"seconds", seconds},
+          {"backend", outcome.info.backend},
+          {"precision", outcome.info.precision}};
+}
+
 std::string human_bytes(int64_t bytes) {
   const auto b = static_cast<double>(bytes);
   if (bytes < 1 << 10) return fmt::format("{} B", bytes);

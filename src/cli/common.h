@@ -40,6 +40,9 @@ struct ThreadFlag {
   Result<int> value() const;
 };
 
+// What --json says of every engine file that was written.
+nlohmann::ordered_json engine_json(const std::string& file, const BuildOutcome& outcome, double seconds);
+
 std::string human_bytes(int64_t bytes);  // "343.2 MiB"
 
 void print(const std::string& text);  // to stdout

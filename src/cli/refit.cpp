@@ -29,15 +29,9 @@ Status refit(const RefitFlags& flags) {
   const double seconds = static_cast<double>(steady_nanoseconds() - start) * 1e-9;
   for (const std::string& w : outcome.warnings) warn(w);
   if (flags.json) {
-    print_json({{"engine", flags.output},
-                {"hash", outcome.hash},
-                {"file_bytes", outcome.file_bytes},
-                {"seconds", seconds},
-                {"backend", outcome.info.backend},
-                {"precision", outcome.info.precision},
-                {"model", outcome.info.model_name},
-                {"certified", false},
-                {"warnings", outcome.warnings}});
+    nlohmann::ordered_json json = engine_json(flags.output, outcome, seconds);
+    json.update({{"model", outcome.info.model_name}, {"certified", false}, {"warnings", outcome.warnings}});
+    print_json(json);
     return {};
   }
   print(fmt::format("Engine {} ({}, {}) with the weights of {}, in {:.2f} s\nHash {}\n", flags.output,
