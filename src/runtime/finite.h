@@ -12,7 +12,7 @@ struct NonFinite {
   int64_t first = -1;  // flat index of the first
 };
 
-// NaNs and infinities in a tensor; none in one of integers.
+// NaNs and infinities in a tensor, of any alignment; none in one of integers.
 NonFinite find_non_finite(const TensorView& tensor);
 
 }  // namespace vitrail

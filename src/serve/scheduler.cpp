@@ -74,6 +74,14 @@ Tensor slice(const Tensor& all, int64_t first, int64_t rows) {
 constexpr double kAdmitted = 0.8;       // of the latency goal
 constexpr int64_t kExplore = 64;        // one batch of so many may be larger than costs advise
 constexpr double kArrivalMemory = 0.2;  // weight of the last interval in the usual one
+constexpr size_t kPieceBytes = 1 << 20;    // that one thread copies at once
+constexpr size_t kParallelCopy = 4 << 20;  // bytes of a batch; below, waking threads takes longer than it gains
+
+// A thread copies some 10 GB/s, memory bears a few of them.
+int copy_threads(int wanted, size_t most_bytes) {
+  if (wanted > 0) return wanted;
+  return most_bytes < 2 * kParallelCopy ? 1 : std::clamp(available_cores() / 4, 1, 4);
+}
 
 }  // namespace
 
@@ -89,6 +97,10 @@ Scheduler::Scheduler(std::shared_ptr<const Program> program, std::unique_ptr<Ses
   policy_.merge = policy_.merge && stacks_;
   for (int i = 0; i < session_->options().streams; ++i)
     stagings_.push_back(std::make_unique<Staging>(*session_, *program_));
+  size_t row_bytes = 0;
+  for (size_t bytes : stagings_[0]->row_bytes) row_bytes += bytes;
+  copiers_ = std::make_unique<ThreadPool>(
+      copy_threads(options_.copy_threads, row_bytes * static_cast<size_t>(policy_.max_batch)));
   for (auto& staging : stagings_) workers_.emplace_back([this, s = staging.get()] { work(*s); });
   timer_ = std::thread([this] { expire(); });
 }
@@ -147,8 +159,23 @@ Fault Scheduler::admit(const Entry& entry) const {
   return {};
 }
 
+// NaN and infinity would spoil what a model says of them alone, and some device's check of a whole batch with them.
+Fault Scheduler::check_values(const Job& job) const {
+  if (options_.allow_non_finite) return {};
+  const Graph& graph = *session_->engine().graph;
+  for (size_t i = 0; i < job.inputs.size(); ++i) {
+    const Value& value = graph.value(graph.inputs[i]);
+    const auto count = static_cast<int64_t>(job.inputs[i].size() / dtype_size(value.dtype));
+    if (const NonFinite found = find_non_finite({value.dtype, {count}, job.inputs[i].data()}); found.count > 0)
+      return fault(Cause::kInvalid, "input '{}': {} of {} elements are NaN or infinite, the first is number {}",
+                   value.name, found.count, count, found.first);
+  }
+  return {};
+}
+
 std::optional<Scheduler::Ticket> Scheduler::submit(Job& job) {
   auto entry = std::make_unique<Entry>();
+  Fault refused = check_values(job);  // here: there are more threads that submit than workers
   std::unique_lock lock(mutex_);
   if (stopping_) return std::nullopt;
   entry->job = std::move(job);
@@ -160,7 +187,8 @@ std::optional<Scheduler::Ticket> Scheduler::submit(Job& job) {
   entry->timeout_ns = timeout_ns(queue, entry->job.timeout_ns);
 
   const Ticket ticket = entry->ticket = next_ticket_++;
-  if (Fault refused = admit(*entry); !refused.ok()) {
+  if (refused.ok()) refused = admit(*entry);
+  if (!refused.ok()) {
     lock.unlock();
     JobResult result;
     result.fault = std::move(refused);
@@ -273,33 +301,41 @@ void Scheduler::expire() {
   }
 }
 
-// Copies the rows of each request behind those before it. One with NaN or infinity is answered here, and its rows are
-// overwritten by the next.
-void Scheduler::gather(Entries& batch, Staging& staging, int64_t& rows) {
-  const Graph& graph = *session_->engine().graph;
-  Entries good;
-  for (auto& entry : batch) {
-    Fault bad;
-    for (size_t i = 0; i < staging.data.size() && bad.ok(); ++i) {
-      const Value& value = graph.value(graph.inputs[i]);
+// Copies the rows of each request behind those before it; what is large is copied by several threads, as memory is
+// faster than one of them.
+int64_t Scheduler::gather(const Entries& batch, Staging& staging) {
+  struct Piece {
+    std::byte* to;
+    std::span<const std::byte> from;
+  };
+  std::vector<Piece> pieces;
+  size_t bytes = 0;
+  int64_t rows = 0;
+  for (const auto& entry : batch) {
+    for (size_t i = 0; i < staging.data.size(); ++i) {
       std::byte* to = staging.data[i] + static_cast<size_t>(rows) * staging.row_bytes[i];
-      std::memcpy(to, entry->job.inputs[i].data(), entry->job.inputs[i].size());
-      if (options_.allow_non_finite) continue;
-      const auto count = static_cast<int64_t>(entry->job.inputs[i].size() / dtype_size(value.dtype));
-      if (const NonFinite found = find_non_finite({value.dtype, {count}, to}); found.count > 0)
-        bad = fault(Cause::kInvalid, "input '{}': {} of {} elements are NaN or infinite, the first is number {}",
-                    value.name, found.count, count, found.first);
-    }
-    if (!bad.ok()) {
-      JobResult result;
-      result.fault = std::move(bad);
-      finish(std::move(entry), std::move(result));
-      continue;
+      for (auto rest = entry->job.inputs[i]; !rest.empty();) {
+        const auto part = rest.first(std::min(rest.size(), kPieceBytes));
+        pieces.push_back({to, part});
+        to += part.size();
+        bytes += part.size();
+        rest = rest.subspan(part.size());
+      }
     }
     rows += entry->job.rows;
-    good.push_back(std::move(entry));
   }
-  batch = std::move(good);
+  const auto copy = [&](int64_t index, int) {
+    const Piece& piece = pieces[static_cast<size_t>(index)];
+    std::memcpy(piece.to, piece.from.data(), piece.from.size());
+  };
+  const auto count = static_cast<int64_t>(pieces.size());
+  // Another instance's worker may have the team: then two copy already.
+  std::unique_lock team(copying_, std::defer_lock);
+  if (bytes >= kParallelCopy && team.try_lock())
+    copiers_->parallel_for(count, copy);
+  else
+    for (int64_t i = 0; i < count; ++i) copy(i, 0);
+  return rows;
 }
 
 // The least batch size of the engine's profiles that holds so many rows.
@@ -335,8 +371,7 @@ void Scheduler::run(Entries batch, Staging& staging) {
   std::vector<Tensor> outputs;
   Status status;
   try {
-    gather(batch, staging, rows);
-    if (batch.empty()) return;
+    rows = gather(batch, staging);
     const int64_t gathered = options_.clock();
     times.input_ns = gathered - started;
     status = run_rows(rows, staging, outputs);

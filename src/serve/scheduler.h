@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/clock.h"
+#include "core/thread_pool.h"
 #include "runtime/session.h"
 #include "serve/batcher.h"
 #include "serve/fault.h"
@@ -47,6 +48,7 @@ struct SchedulerOptions {
   QueuePolicies queue;
   bool allow_non_finite = false;   // inputs may hold NaN and infinity
   bool preserve_ordering = false;  // answers come in the order of arrival
+  int copy_threads = 0;            // gather a large batch; 0: what suits the model and the machine
   int64_t slo_ns = 0;              // answers are to come within this time; 0: no such goal
   Policy policy;
   Clock clock = steady_nanoseconds;
@@ -63,8 +65,8 @@ class Scheduler {
             Statistics& statistics);
   ~Scheduler();  // stops
 
-  // Queues a request; its outcome, a rejection as well, goes to job.done. Nothing, and the job stays as it was, once
-  // stop() has begun: another version of the model may take it.
+  // Looks for NaN and infinity in a request and queues it; its outcome, a rejection as well, goes to job.done. Nothing,
+  // and the job stays as it was, once stop() has begun: another version of the model may take it.
   std::optional<Ticket> submit(Job& job);
   // Gives up a request that still waits; one that runs is answered as usual.
   void cancel(Ticket ticket);
@@ -91,9 +93,10 @@ class Scheduler {
   std::unique_ptr<Entry> take(size_t index);
   void run(Entries batch, Staging& staging);
   Status run_rows(int64_t rows, Staging& staging, std::vector<Tensor>& outputs);
-  void gather(Entries& batch, Staging& staging, int64_t& rows);
+  int64_t gather(const Entries& batch, Staging& staging);
   void finish(std::unique_ptr<Entry> entry, JobResult result);
   void release(std::unique_ptr<Entry> entry, JobResult result);
+  Fault check_values(const Job& job) const;
   Fault admit(const Entry& entry) const;
   int64_t running_ns() const;
   int64_t runnable_rows(int64_t rows) const;
@@ -104,6 +107,8 @@ class Scheduler {
   Statistics& statistics_;
   const bool stacks_;  // whether rows of several requests may run as one batch
   std::vector<std::unique_ptr<Staging>> stagings_;
+  std::unique_ptr<ThreadPool> copiers_;
+  std::mutex copying_;  // held by the worker whose batch they copy
 
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable changed_, deadline_;

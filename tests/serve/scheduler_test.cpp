@@ -77,6 +77,28 @@ TEST(Scheduler, ARequestWithNanFailsAloneAndNamesTheElement) {
   EXPECT_EQ(f.statistics.snapshot().failed_other, 1u);
 }
 
+TEST(Scheduler, LargeBatchesAreCopiedByManyThreads) {
+  Fixture f;
+  Gate gate;
+  f.program->during_run = [&](int64_t) { gate.pass(); };
+  constexpr int64_t kRows = 200'000;  // of 12 bytes, so that two requests are more than 4 MiB
+  SchedulerOptions options;
+  options.copy_threads = 4;
+  options.policy.max_batch = 2 * kRows;
+  f.start(options, 1, {{1, 4, 2 * kRows}});
+  auto running = f.submit(1);
+  gate.await(1);
+  auto first = f.submit(1000, kRows), second = f.submit(-2000, kRows);
+  auto bad = f.submit(INFINITY, kRows);
+  gate.open();
+  EXPECT_EQ(bad.second.get().result.fault.cause, Cause::kInvalid);
+  for (auto& [answer, value] : {std::pair(first.second.get(), 1000.f), std::pair(second.second.get(), -2000.f)}) {
+    EXPECT_EQ(answer.result.batch_rows, 2 * kRows);
+    ASSERT_EQ(answer.sums.size(), static_cast<size_t>(kRows));
+    for (int64_t r = 0; r < kRows; ++r) ASSERT_EQ(answer.sums[static_cast<size_t>(r)], value + static_cast<float>(r)) << r;
+  }
+}
+
 TEST(Scheduler, NanPassesWhereItIsAllowed) {
   Fixture f;
   SchedulerOptions options;
