@@ -18,7 +18,7 @@ namespace vitrail {
 // One connection, opened when it is first needed and again when the server has closed it. Used by one thread at a time.
 class Client {
  public:
-  // `url`: "http://host:port" or "host:port". `timeout` for each exchange. kUsage for what is no such address.
+  // `url`: "http://host:port", "https://host:port" (the certificate is checked) or "host:port". `timeout` for each exchange. kUsage for what is no such address.
   static Result<Client> create(const std::string& url,
                                std::chrono::milliseconds timeout = std::chrono::milliseconds(60'000));
   Client(Client&&) noexcept;

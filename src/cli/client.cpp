@@ -119,7 +119,7 @@ void add_client(CLI::App& app, Action& action) {
   CLI::App* verb = app.add_subcommand("client", "Classify a folder of pictures through a server");
   verb->add_option("FOLDER", flags->folder, "Pictures, at any depth")->required();
   verb->add_option("-m,--model", flags->model, "Model")->required();
-  verb->add_option("-u,--url", flags->url, "Address of the server's HTTP port")->capture_default_str();
+  verb->add_option("-u,--url", flags->url, "Address of the server's HTTP port; https://host:port for TLS")->capture_default_str();
   verb->add_option("--top", flags->top, "Classes to show")->check(CLI::PositiveNumber)->capture_default_str();
   verb->add_option("--concurrency", flags->concurrency, "Pictures under way at once")
       ->check(CLI::Range(1, 1024))

@@ -216,7 +216,7 @@ Status run(const LoadFlags& flags) {
 void add_load(CLI::App& app, Action& action) {
   auto flags = std::make_shared<LoadFlags>();
   CLI::App* verb = app.add_subcommand("load", "Send load to a server and measure its answers");
-  verb->add_option("-u,--url", flags->url, "Address of the server's HTTP port")->capture_default_str();
+  verb->add_option("-u,--url", flags->url, "Address of the server's HTTP port; https://host:port for TLS")->capture_default_str();
   verb->add_option("-m,--model", flags->model, "Model")->required();
   verb->add_option("--concurrency", flags->concurrency, "Closed loop: clients that send as soon as they have their answer; one run each")
       ->delimiter(',')

@@ -22,7 +22,8 @@ struct Response {
 // One HTTP connection that is opened when it is needed. Used by one thread at a time.
 class HttpClient {
  public:
-  // kUsage when `url` is no "http://host:port".
+  // kUsage when `url` is no "http://host:port" and no "https://host:port". With the latter the server's certificate must be
+  // one for that host that the system's authorities (or those of SSL_CERT_FILE, as OpenSSL reads it) vouch for.
   static Result<std::unique_ptr<HttpClient>> create(const std::string& url, std::chrono::milliseconds timeout);
   ~HttpClient();
 

@@ -23,6 +23,8 @@ struct ReadInput {
   std::shared_ptr<std::string> elements = std::make_shared<std::string>();
 };
 
+constexpr std::string_view kWhole = "a whole number", kBoolean = "true or false", kText = "a string";
+
 template <class T>
 void append(std::string& to, T value) {
   to.append(reinterpret_cast<const char*>(&value), sizeof value);
@@ -91,7 +93,7 @@ class Reader : public nlohmann::json_sax<Json> {
       append(to, static_cast<uint8_t>(value));
       return Status();
     });
-    return scalar("true or false", [&] {
+    return scalar(kBoolean, [&] {
       if (where() == Where::kRootParameters && key_ == "binary_data_output") request.binary_outputs = value;
       else if (where() == Where::kOutputParameters && key_ == "binary_data") request.outputs.back().binary = value;
       else return where() == Where::kInputParameters || where() == Where::kOutputParameters ||
@@ -108,7 +110,7 @@ class Reader : public nlohmann::json_sax<Json> {
   }
   bool string(string_t& value) override {
     if (where() == Where::kData) return text_element(value);
-    return scalar("a string", [&] {
+    return scalar(kText, [&] {
       if (where() == Where::kRoot && key_ == "id") request.id = value;
       else if (where() == Where::kInput && key_ == "name") inputs.back().input.name = value;
       else if (where() == Where::kInput && key_ == "datatype") inputs.back().input.datatype = value;
@@ -146,7 +148,7 @@ class Reader : public nlohmann::json_sax<Json> {
       case Where::kShape:
         return fail(fmt::format("{}: an object where numbers are expected", place()));
       default:
-        return enter(Where::kSkip);
+        return suits("an object") && enter(Where::kSkip);
     }
   }
   bool start_array(std::size_t) override {
@@ -172,7 +174,7 @@ class Reader : public nlohmann::json_sax<Json> {
       case Where::kShape:
         return fail(fmt::format("{}: an array too many", place()));
       default:
-        return enter(Where::kSkip);
+        return suits("an array") && enter(Where::kSkip);
     }
   }
   bool end_object() override { return leave(); }
@@ -214,10 +216,28 @@ class Reader : public nlohmann::json_sax<Json> {
     if (in_input) return fmt::format("input {}, '{}'", inputs.size() - 1, key_);
     return fmt::format("'{}'", key_);
   }
+  // What a parameter that is known here has to be; empty where anything is passed over.
+  std::string_view wanted() const {
+    const bool root = where() == Where::kRootParameters, input = where() == Where::kInputParameters,
+               output = where() == Where::kOutputParameters;
+    if ((root && (key_ == "priority" || key_ == "timeout")) || (input && key_ == "binary_data_size") ||
+        (output && key_ == "classification"))
+      return kWhole;
+    if ((root && key_ == "binary_data_output") || (output && key_ == "binary_data")) return kBoolean;
+    if (!input && !output) return {};
+    if (key_ == "shared_memory_offset" || key_ == "shared_memory_byte_size") return kWhole;
+    return key_ == "shared_memory_region" ? kText : std::string_view();
+  }
+  // False, and the reason told, when something of this kind is no value for the parameter that is read.
+  bool suits(std::string_view kind) {
+    const std::string_view need = wanted();
+    return need.empty() || need == kind || fail(fmt::format("{} must be {}, not {}", place(), need, kind));
+  }
   // `taken` stores the value and tells whether it belongs here; keys that are not known are passed over.
   template <class F>
   bool scalar(std::string_view what, F&& taken) {
     if (where() == Where::kNothing) return fail("the request must be a JSON object");
+    if (!suits(what)) return false;
     if (taken()) return true;
     const bool known = key_ == "id" || key_ == "name" || key_ == "datatype" || key_ == "shape" || key_ == "data" ||
                        key_ == "inputs" || key_ == "outputs" || key_ == "parameters" || where() == Where::kShape ||
@@ -234,6 +254,7 @@ class Reader : public nlohmann::json_sax<Json> {
       return static_cast<int64_t>(value);
     };
     constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+    if (!suits(kWhole)) return false;
     switch (where()) {
       case Where::kData:
         return element([&](std::string& to, DType t, std::string_view name) { return append_whole(to, t, value, name); });
@@ -270,7 +291,7 @@ class Reader : public nlohmann::json_sax<Json> {
         }
         return region_number(number);
       default:
-        return scalar("a number", [&] { return where() == Where::kSkip; });
+        return scalar(kWhole, [&] { return where() == Where::kSkip; });
     }
   }
   // Where a parameter that is read now puts what it says of shared memory; null elsewhere.

@@ -116,10 +116,9 @@ std::string otlp_json(std::span<const RequestRecord> records, const Attributes& 
 }
 
 Result<std::unique_ptr<OtlpExporter>> OtlpExporter::create(const std::string& url, Attributes resource) {
-  constexpr std::string_view kScheme = "http://";
-  if (!url.starts_with(kScheme))
+  if (!url.starts_with("http://") && !url.starts_with("https://"))
     return usage_error("--trace-config opentelemetry,url={}: it must be like http://localhost:4318/v1/traces", url);
-  const size_t slash = std::min(url.find('/', kScheme.size()), url.size());
+  const size_t slash = std::min(url.find('/', url.find("//") + 2), url.size());
   std::unique_ptr<OtlpExporter> exporter(new OtlpExporter);
   exporter->path_ = slash == url.size() ? "/v1/traces" : url.substr(slash);
   exporter->resource_ = std::move(resource);

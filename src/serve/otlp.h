@@ -25,7 +25,7 @@ std::string otlp_json(std::span<const RequestRecord> records, const Attributes& 
 // Used by one thread.
 class OtlpExporter {
  public:
-  // `url` is that of the collector: http://host:port/v1/traces. kUsage when it is not.
+  // `url` is that of the collector: http://host:port/v1/traces, or https://…. kUsage when it is not.
   static Result<std::unique_ptr<OtlpExporter>> create(const std::string& url, Attributes resource);
   // kUnavailable: it may work later. kCheckFailed: the collector does not take it.
   Status send(std::span<const RequestRecord> records);

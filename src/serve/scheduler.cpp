@@ -140,17 +140,28 @@ int64_t Scheduler::running_ns() const {
   return sum;
 }
 
+int Scheduler::priority_of(const Job& job) const {
+  const int levels = options_.priority_levels;
+  const int usual = options_.default_priority > 0 ? options_.default_priority : (levels + 1) / 2;
+  return levels == 0 ? 0 : job.priority > 0 ? std::min(job.priority, levels) : usual;
+}
+
+Fault Scheduler::would_refuse(const Job& job) const {
+  const std::lock_guard lock(mutex_);
+  return admit(priority_of(job), job.rows);
+}
+
 // Whether a request may join the queue. Under the lock.
-Fault Scheduler::admit(const Entry& entry) const {
-  const size_t most = options_.queue.of(entry.priority).max_queue;
+Fault Scheduler::admit(int priority, int64_t rows) const {
+  const size_t most = options_.queue.of(priority).max_queue;
   if (waiting_.size() >= most)  // else it need not be counted
-    if (const size_t ahead = waiting_at(waiting_, entry.priority); ahead >= most)
+    if (const size_t ahead = waiting_at(waiting_, priority); ahead >= most)
       return fault(Cause::kBusy, "the queue is full: {} requests{} are waiting; try again later", ahead,
-                   entry.priority > 0 ? fmt::format(" of priority {}", entry.priority) : "");
+                   priority > 0 ? fmt::format(" of priority {}", priority) : "");
   if (options_.slo_ns > 0) {
     int64_t before = 0;
     for (const Waiting& w : waiting_) before += w.rows;
-    const double ns = expected_latency_ns(running_ns(), before, entry.job.rows, session_->options().streams, policy_);
+    const double ns = expected_latency_ns(running_ns(), before, rows, session_->options().streams, policy_);
     // Times vary: what is let in at the very edge would wait in vain.
     if (before > 0 && ns > kAdmitted * static_cast<double>(options_.slo_ns))
       return fault(Cause::kBusy, "the answer would take {:.1f} ms, and the goal is {:.1f} ms; try again later",
@@ -180,14 +191,12 @@ std::optional<Scheduler::Ticket> Scheduler::submit(Job& job) {
   if (stopping_) return std::nullopt;
   entry->job = std::move(job);
   entry->arrival_ns = options_.clock();
-  const int levels = options_.priority_levels;
-  const int usual = options_.default_priority > 0 ? options_.default_priority : (levels + 1) / 2;
-  entry->priority = levels == 0 ? 0 : entry->job.priority > 0 ? std::min(entry->job.priority, levels) : usual;
+  entry->priority = priority_of(entry->job);
   const QueuePolicy& queue = options_.queue.of(entry->priority);
   entry->timeout_ns = timeout_ns(queue, entry->job.timeout_ns);
 
   const Ticket ticket = entry->ticket = next_ticket_++;
-  if (refused.ok()) refused = admit(*entry);
+  if (refused.ok()) refused = admit(entry->priority, entry->job.rows);
   if (!refused.ok()) {
     lock.unlock();
     JobResult result;

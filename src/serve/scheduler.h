@@ -68,6 +68,8 @@ class Scheduler {
   // Looks for NaN and infinity in a request and queues it; its outcome, a rejection as well, goes to job.done. Nothing,
   // and the job stays as it was, once stop() has begun: another version of the model may take it.
   std::optional<Ticket> submit(Job& job);
+  // What submit() would answer at once if it came now: before work is put into a request.
+  Fault would_refuse(const Job& job) const;
   // Gives up a request that still waits; one that runs is answered as usual.
   void cancel(Ticket ticket);
   // Takes no new requests, answers all that wait and ends the threads. Not from within job.done.
@@ -97,7 +99,8 @@ class Scheduler {
   void finish(std::unique_ptr<Entry> entry, JobResult result);
   void release(std::unique_ptr<Entry> entry, JobResult result);
   Fault check_values(const Job& job) const;
-  Fault admit(const Entry& entry) const;
+  int priority_of(const Job& job) const;
+  Fault admit(int priority, int64_t rows) const;
   int64_t running_ns() const;
   int64_t runnable_rows(int64_t rows) const;
 

@@ -58,6 +58,7 @@ class ServedModel {
   const Engine& engine() const { return *loaded_.engine; }
   std::string platform() const { return "vitrail_" + info().backend; }
   const ModelSettings& settings() const { return settings_; }
+  bool on_device() const { return loaded_.program->device_info().has_value(); }
   // Of weights and all instances' activations.
   int64_t bytes() const { return engine().weight_bytes + scheduler_->session().planned_bytes(); }
   // Rows that one request may have; 0 where the model knows no batches.

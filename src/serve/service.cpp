@@ -2,6 +2,8 @@
 #include "serve/service.h"
 
 #include <boost/asio/post.hpp>
+#include <algorithm>
+#include <cstring>
 #include <mutex>
 
 #include "core/clock.h"
@@ -49,9 +51,28 @@ struct Service::Call {
     r.error = fault.message;
     r.failed = fault.cause == Cause::kInternal;
   }
+  // The tensors that wait in the queue.
+  void tell(const Job& job) {
+    if (!request.record || !request.record->wants_tensors()) return;
+    const Graph& graph = model->graph();
+    request.record->tensors.clear();  // of an attempt at a version that is gone
+    for (size_t i = 0; i < job.inputs.size(); ++i) {
+      const Value& value = graph.value(graph.inputs[i]);
+      Tensor copy(value.dtype, at_batch(*value.shape, job.rows));
+      std::memcpy(copy.mutable_data(), job.inputs[i].data(), std::min(copy.bytes(), job.inputs[i].size()));
+      request.record->tensors.push_back({"TENSOR_QUEUE_INPUT", value.name, std::move(copy)});
+    }
+  }
   void tell(const JobResult& result, int64_t rows) {
     if (!request.record) return;
     RequestRecord& r = *request.record;
+    if (r.wants_tensors() && result.batch_rows > 0) {
+      const size_t inputs = r.tensors.size();
+      for (size_t i = 0; i < inputs; ++i)
+        r.tensors.push_back({"TENSOR_BACKEND_INPUT", r.tensors[i].name, r.tensors[i].tensor});
+      for (size_t i = 0; i < result.outputs.size(); ++i)
+        r.tensors.push_back({"TENSOR_BACKEND_OUTPUT", model->outputs()[i].name, result.outputs[i].clone()});
+    }
     r.rows = rows;
     r.queue_start_ns = result.arrival_ns;
     if (result.batch_rows > 0) {
@@ -99,6 +120,8 @@ void Service::attempt(std::shared_ptr<Call> call) {
   if (!made.ok()) return call->fail(fault_of(made.status()));
   auto prepared = std::make_shared<PreparedJob>(std::move(*made));
   if (prepared->pictures.empty()) return submit(std::move(call), std::move(prepared));
+  // What would be refused behind them need not be decoded first.
+  if (Fault refused = call->model->scheduler().would_refuse(prepared->job); !refused.ok()) return call->fail(std::move(refused));
   const bool taken = offload([this, call, prepared] {
     const PixelLimit limit{options_.max_image_pixels, "--max-image-pixels"};
     const Status status = call->is_cancelled() ? Status(Code::kCancelled, "the client gave up")
@@ -131,6 +154,7 @@ void Service::submit(std::shared_ptr<Call> call, std::shared_ptr<PreparedJob> pr
                                                                    {"error", std::string_view(result.fault.message)}});
     call->done(*model, std::move(result));
   };
+  call->tell(prepared->job);
   const auto ticket = model->scheduler().submit(prepared->job);
   if (!ticket) {
     if (++call->attempts < kMaxAttempts) return attempt(std::move(call));
@@ -268,7 +292,7 @@ OrderedJson to_json(const ServedModel& model) {
             {"compute_output", to_json(s.output)}}},
           {"batch_stats", batches},
           {"memory_usage",
-           {{{"type", "CPU"}, {"id", 0}, {"byte_size", model.bytes()}}}}};
+           {{{"type", model.on_device() ? "GPU" : "CPU"}, {"id", 0}, {"byte_size", model.bytes()}}}}};
 }
 
 }  // namespace
@@ -304,7 +328,7 @@ Reply<OrderedJson> Service::model_config(const std::string& name, const std::str
       {"output", configure(model, model.outputs())},
       {"instance_group",
        {{{"name", model.name()},
-         {"kind", model.info().backend == "cuda" ? "KIND_GPU" : "KIND_CPU"},
+         {"kind", model.on_device() ? "KIND_GPU" : "KIND_CPU"},
          {"count", model.scheduler().session().options().streams}}}},
       {"dynamic_batching",
        {{"preferred_batch_size", policy.preferred},

@@ -3,8 +3,11 @@
 
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 
+#include "core/datatype.h"
 #include "core/error.h"
+#include "core/half.h"
 #include "serve/infer_json.h"
 
 namespace vitrail::serve {
@@ -27,14 +30,58 @@ std::vector<std::pair<std::string_view, int64_t>> timestamps_of(const RequestRec
   return out;
 }
 
+namespace {
+
+template <class T, class Show>
+void append_as(const Tensor& tensor, std::string& out, Show show) {
+  const char* separator = "";
+  for (const T value : tensor.as<T>()) {
+    fmt::format_to(std::back_inserter(out), "{}{}", separator, show(value));
+    separator = ",";
+  }
+}
+
+// As Triton lists them, but with all digits, and 16-bit floats as well.
+void append_elements(const Tensor& t, std::string& out) {
+  const auto plain = [](auto v) { return v; };
+  const auto number = [](auto v) { return static_cast<int>(v); };  // not a character
+  switch (t.dtype()) {
+    case DType::kF32: return append_as<float>(t, out, plain);
+    case DType::kF64: return append_as<double>(t, out, plain);
+    case DType::kF16: return append_as<uint16_t>(t, out, half_to_float);
+    case DType::kBF16: return append_as<uint16_t>(t, out, bfloat16_to_float);
+    case DType::kI8: return append_as<int8_t>(t, out, number);
+    case DType::kU8:
+    case DType::kBool: return append_as<uint8_t>(t, out, number);
+    case DType::kI16: return append_as<int16_t>(t, out, plain);
+    case DType::kU16: return append_as<uint16_t>(t, out, plain);
+    case DType::kI32: return append_as<int32_t>(t, out, plain);
+    case DType::kU32: return append_as<uint32_t>(t, out, plain);
+    case DType::kI64: return append_as<int64_t>(t, out, plain);
+    case DType::kU64: return append_as<uint64_t>(t, out, plain);
+    default: return;  // the protocol has no name for it
+  }
+}
+
+}  // namespace
+
 std::string trace_json(const RequestRecord& r, uint64_t id) {
   std::string out = fmt::format("{{\"id\":{},\"model_name\":{},\"model_version\":{}", id, json_string(r.model),
                                 r.version.empty() ? "-1" : r.version);
   if (!r.id.empty()) out += ",\"request_id\":" + json_string(r.id);
-  out += fmt::format("}},\n{{\"id\":{},\"timestamps\":[", id);
-  for (const auto& [name, ns] : timestamps_of(r))
-    out += fmt::format("{}{{\"name\":\"{}\",\"ns\":{}}}", out.back() == '[' ? "" : ",", name, ns);
-  return out + "]}";
+  out += "}";
+  if (r.traced->values.timestamps) {
+    out += fmt::format(",\n{{\"id\":{},\"timestamps\":[", id);
+    for (const auto& [name, ns] : timestamps_of(r))
+      out += fmt::format("{}{{\"name\":\"{}\",\"ns\":{}}}", out.back() == '[' ? "" : ",", name, ns);
+    out += "]}";
+  }
+  for (const TracedTensor& t : r.tensors) {
+    out += fmt::format(",\n{{\"id\":{},\"activity\":\"{}\",\"tensor\":{{\"name\":{},\"data\":\"", id, t.activity, json_string(t.name));
+    append_elements(t.tensor, out);
+    out += fmt::format("\",\"shape\":\"{}\",\"dtype\":\"{}\"}}}}", fmt::join(t.tensor.shape(), ","), datatype_name(t.tensor.dtype()));
+  }
+  return out;
 }
 
 Status TraceFile::append(Array& array, const std::string& path, const std::string& text) {

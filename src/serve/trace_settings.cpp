@@ -27,33 +27,34 @@ Fault read_number(const std::string& name, const Json& value, T least, std::opti
   return {};
 }
 
-Fault read_level(const Json& value, std::optional<bool>& to) {
+Fault read_level(const Json& value, std::optional<TraceLevels>& to) {
   const Json list = value.is_array() ? value : Json::array({value});
-  bool off = false, timestamps = false;
+  TraceLevels levels;
+  bool off = false, known = !list.empty();
   for (const Json& level : list) {
-    if (level == "TENSORS") return {Cause::kInvalid, "trace_level: TENSORS is not supported; there are OFF and TIMESTAMPS"};
     off |= level == "OFF";
-    timestamps |= level == "TIMESTAMPS";
-    if (level != "OFF" && level != "TIMESTAMPS")
-      return {Cause::kInvalid, "trace_level: it must be [\"OFF\"] or [\"TIMESTAMPS\"]"};
+    levels.timestamps |= level == "TIMESTAMPS";
+    levels.tensors |= level == "TENSORS";
+    known &= level == "OFF" || level == "TIMESTAMPS" || level == "TENSORS";
   }
-  if (off == timestamps) return {Cause::kInvalid, "trace_level: it must be [\"OFF\"] or [\"TIMESTAMPS\"]"};
-  to = timestamps;
+  if (!known || (off && (levels.timestamps || levels.tensors)))
+    return {Cause::kInvalid, "trace_level: it must be [\"OFF\"], or one or both of \"TIMESTAMPS\" and \"TENSORS\""};
+  to = levels;
   return {};
 }
 
 }  // namespace
 
 TraceValues TraceSettings::Overrides::over(TraceValues v) const {
-  v.timestamps = timestamps.value_or(v.timestamps);
+  if (levels) v.timestamps = levels->timestamps, v.tensors = levels->tensors;
   v.rate = rate.value_or(v.rate);
   v.count = count.value_or(v.count);
   v.log_frequency = log_frequency.value_or(v.log_frequency);
   return v;
 }
 
-TraceSettings::TraceSettings(const TraceValues& start, bool writable)
-    : start_(start), writable_(writable), any_(start.timestamps), global_{{}, std::make_shared<TraceGroup>(start)} {}
+TraceSettings::TraceSettings(const TraceValues& start, bool writable, bool tensors)
+    : start_(start), writable_(writable), tensors_(tensors), any_(start.on()), global_{{}, std::make_shared<TraceGroup>(start)} {}
 
 const std::shared_ptr<const TraceGroup>& TraceSettings::group(const std::string& model) const {
   const auto it = models_.find(model);
@@ -65,7 +66,7 @@ std::shared_ptr<const TraceGroup> TraceSettings::sample(const std::string& model
   std::unique_lock lock(mutex_);
   const std::shared_ptr<const TraceGroup> group = this->group(model);
   lock.unlock();
-  if (!group->values.timestamps) return nullptr;
+  if (!group->values.on()) return nullptr;
   if (asked) return group;
   if (group->values.rate == 0 || (group->seen.fetch_add(1) + 1) % group->values.rate != 0) return nullptr;
   if (group->values.count >= 0 && group->left.fetch_sub(1) <= 0) {
@@ -80,7 +81,7 @@ Fault TraceSettings::read(const Json& settings, Overrides& to) {
   for (const auto& [name, value] : settings.items()) {
     Fault bad;
     if (name == "trace_level")
-      value.is_null() ? to.timestamps.reset() : (void)(bad = read_level(value, to.timestamps));
+      value.is_null() ? to.levels.reset() : (void)(bad = read_level(value, to.levels));
     else if (name == "trace_rate")
       value.is_null() ? to.rate.reset() : (void)(bad = read_number<uint32_t>(name, value, 0, to.rate));
     else if (name == "trace_count")
@@ -105,7 +106,10 @@ Fault TraceSettings::update(const std::string& model, const Json& settings) {
     next = it->second.overrides;
   if (Fault bad = read(settings, next); !bad.ok()) return bad;
   if (settings.empty()) return {};
-  if (next.timestamps.value_or(false) && !writable_)
+  const TraceLevels levels = next.levels.value_or(TraceLevels());
+  if (levels.tensors && !tensors_)
+    return {Cause::kInvalid, "trace_level: OpenTelemetry's spans have no tensors; start the server with --trace-config mode=triton"};
+  if ((levels.timestamps || levels.tensors) && !writable_)
     return {Cause::kInvalid, "trace_level: there is no file to write to; start the server with --trace-config triton,file=PATH"};
   if (model.empty()) {
     global_ = {next, std::make_shared<TraceGroup>(next.over(start_))};
@@ -118,8 +122,8 @@ Fault TraceSettings::update(const std::string& model, const Json& settings) {
   } else {
     models_[model] = {next, std::make_shared<TraceGroup>(next.over(global_.group->values))};
   }
-  bool any = global_.group->values.timestamps;
-  for (const auto& [name, setting] : models_) any |= setting.group->values.timestamps;
+  bool any = global_.group->values.on();
+  for (const auto& [name, setting] : models_) any |= setting.group->values.on();
   any_ = any;
   return {};
 }

@@ -16,10 +16,17 @@
 namespace vitrail::serve {
 
 struct TraceValues {
-  bool timestamps = false;    // trace_level: TIMESTAMPS, or OFF
+  bool timestamps = false;    // trace_level: TIMESTAMPS
   uint32_t rate = 1000;       // one request of so many; 0: only those that a client asks for by its traceparent
   int32_t count = -1;         // so many traces, then no more; -1: no end
   uint32_t log_frequency = 0;  // so many traces a file; 0: all go into one
+  bool tensors = false;       // trace_level: TENSORS
+  bool on() const { return timestamps || tensors; }
+};
+
+// trace_level: none of them is OFF.
+struct TraceLevels {
+  bool timestamps = false, tensors = false;
 };
 
 // The requests that were sampled under one and the same setting.
@@ -35,8 +42,9 @@ struct TraceGroup {
 // those that the server was started with.
 class TraceSettings {
  public:
-  // `writable`: whether traces can be kept at all; without that nothing may turn them on.
-  explicit TraceSettings(const TraceValues& start, bool writable = true);
+  // `writable`: whether traces can be kept at all; without that nothing may turn them on. `tensors`: whether what keeps
+  // them takes tensors.
+  explicit TraceSettings(const TraceValues& start, bool writable = true, bool tensors = true);
 
   // The group that this request belongs to when it is traced, else null. One whose caller traces it (`asked`) is traced
   // whatever rate and count say. No lock while everything is off.
@@ -50,10 +58,10 @@ class TraceSettings {
 
  private:
   struct Overrides {
-    std::optional<bool> timestamps;
+    std::optional<TraceLevels> levels;
     std::optional<uint32_t> rate, log_frequency;
     std::optional<int32_t> count;
-    bool empty() const { return !timestamps && !rate && !log_frequency && !count; }
+    bool empty() const { return !levels && !rate && !log_frequency && !count; }
     TraceValues over(TraceValues values) const;
   };
   struct Setting {
@@ -64,7 +72,7 @@ class TraceSettings {
   const std::shared_ptr<const TraceGroup>& group(const std::string& model) const;
 
   const TraceValues start_;
-  const bool writable_;
+  const bool writable_, tensors_;
   std::atomic<bool> any_{false};  // whether some setting traces
   mutable std::mutex mutex_;      // guards what follows
   Setting global_;

@@ -13,6 +13,7 @@ namespace {
 
 constexpr int kAttempts = 3;  // at a batch that the collector does not take now
 constexpr int64_t kComplaintNs = 60'000'000'000;
+constexpr size_t kMaxTensorBytes = 256 << 20;  // of the traces that wait to be written
 
 template <class T>
 Status read_number(const std::string& text, T least, T most, std::string_view name, T& to) {
@@ -34,8 +35,10 @@ Status read_trace_config(const std::string& text, TraceOptions& o) {
   const std::string value = equals == std::string::npos ? "" : text.substr(equals + 1);
   constexpr uint32_t kMost = std::numeric_limits<int32_t>::max();
   if (mode.empty()) {
-    if (name == "level" && (value == "TIMESTAMPS" || value == "OFF")) return o.start.timestamps = value != "OFF", Status();
-    if (name == "level") return usage_error("--trace-config level={}: it must be TIMESTAMPS or OFF", value);
+    if (name == "level" && value == "OFF") return o.start.timestamps = o.start.tensors = false, Status();
+    if (name == "level" && value == "TIMESTAMPS") return o.start.timestamps = true, Status();
+    if (name == "level" && value == "TENSORS") return o.start.tensors = true, Status();
+    if (name == "level") return usage_error("--trace-config level={}: it must be TIMESTAMPS, TENSORS or OFF", value);
     if (name == "rate") return read_number<uint32_t>(value, 0, kMost, name, o.start.rate);
     if (name == "count") return read_number<int32_t>(value, -1, INT32_MAX, name, o.start.count);
     if (name == "mode" && (value == "triton" || value == "opentelemetry"))
@@ -72,11 +75,13 @@ Status read_trace_config(const std::string& text, TraceOptions& o) {
 Tracer::Tracer(TraceOptions options, Log& log)
     : options_(std::move(options)),
       log_(log),
-      settings_(options_.start, options_.opentelemetry || !options_.file.empty()) {}
+      settings_(options_.start, options_.opentelemetry || !options_.file.empty(), !options_.opentelemetry) {}
 
 Result<std::unique_ptr<Tracer>> Tracer::create(TraceOptions options, Log& log) {
-  if (options.start.timestamps && !options.opentelemetry && options.file.empty())
-    return usage_error("--trace-config level=TIMESTAMPS needs --trace-config triton,file=PATH or mode=opentelemetry");
+  if (options.start.tensors && options.opentelemetry)
+    return usage_error("--trace-config level=TENSORS goes with mode=triton: OpenTelemetry's spans have no tensors");
+  if (options.start.on() && !options.opentelemetry && options.file.empty())
+    return usage_error("--trace-config level=… needs --trace-config triton,file=PATH or mode=opentelemetry");
   std::unique_ptr<Tracer> tracer(new Tracer(std::move(options), log));
   if (tracer->options_.opentelemetry) {
     VTL_ASSIGN(tracer->exporter_, OtlpExporter::create(tracer->options_.url, tracer->options_.resource));
@@ -98,7 +103,11 @@ Tracer::~Tracer() {
 
 nlohmann::ordered_json Tracer::describe(const std::string& model) const {
   const TraceValues v = settings_.values(model);
-  nlohmann::ordered_json out = {{"trace_level", {v.timestamps ? "TIMESTAMPS" : "OFF"}},
+  auto levels = nlohmann::ordered_json::array();
+  if (v.timestamps) levels.push_back("TIMESTAMPS");
+  if (v.tensors) levels.push_back("TENSORS");
+  if (levels.empty()) levels.push_back("OFF");
+  nlohmann::ordered_json out = {{"trace_level", levels},
                                 {"trace_rate", std::to_string(v.rate)},
                                 {"trace_count", std::to_string(v.count)}};
   if (!options_.opentelemetry) {
@@ -112,10 +121,12 @@ nlohmann::ordered_json Tracer::describe(const std::string& model) const {
 void Tracer::add(RequestRecord record) {
   {
     const std::lock_guard lock(mutex_);
-    if (queue_.size() >= options_.max_queue) {
+    const size_t bytes = tensor_bytes(record);
+    if (queue_.size() >= options_.max_queue || (bytes > 0 && queued_bytes_ + bytes > kMaxTensorBytes)) {
       ++dropped_;
       return;
     }
+    queued_bytes_ += bytes;
     queue_.push_back(std::move(record));
     if (exporter_ && queue_.size() != 1 && queue_.size() != options_.max_batch) return;
   }
@@ -133,6 +144,7 @@ void Tracer::work() {
     std::vector<RequestRecord> batch(std::make_move_iterator(queue_.begin()),
                                      std::make_move_iterator(queue_.begin() + static_cast<std::ptrdiff_t>(count)));
     queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(count));
+    for (const RequestRecord& record : batch) queued_bytes_ -= tensor_bytes(record);
     lock.unlock();
     exporter_ ? send(batch) : write(batch);
     lock.lock();

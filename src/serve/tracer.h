@@ -66,6 +66,7 @@ class Tracer {
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   std::deque<RequestRecord> queue_;
+  size_t queued_bytes_ = 0;  // of tensors
   bool stopping_ = false;
   std::thread thread_;
 };

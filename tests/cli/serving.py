@@ -3,11 +3,14 @@
 import contextlib
 import json
 import re
+import shutil
 import signal
 import subprocess
 import threading
 import urllib.error
 import urllib.request
+
+import pytest
 
 from conftest import BINARY
 
@@ -51,6 +54,16 @@ class Server:
         self.process.stdout.close()
         self.process.stderr.close()
         return status
+
+
+def self_signed(folder, names="DNS:localhost,IP:127.0.0.1"):
+    """A certificate for this machine, and its key."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed")
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
+                    "-subj", "/CN=localhost", "-addext", f"subjectAltName={names}"], check=True, capture_output=True)
+    return certificate, key
 
 
 @contextlib.contextmanager

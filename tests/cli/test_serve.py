@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """`vitrail serve` as its clients meet it: curl, urllib and PyPI's tritonclient; every answer beside `vitrail run`."""
 import json
+import os
+import pathlib
 import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
 
 import numpy
 import pytest
 from conftest import BINARY, ROOT
-from serving import Server, serve
+from serving import Server, self_signed, serve
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +226,45 @@ def test_a_bad_configuration_says_where(vitrail, certified, tmp_path):
     assert "onnxruntime" in vitrail("serve", "--model-repository", tmp_path, expect=3).stderr
 
 
+def test_two_backends_do_not_wait_for_each_other(vitrail, certified, tiny, tmp_path, batch, expected):
+    for name, path in (("fast", certified), ("slow", tmp_path / "slow.vtl")):
+        if name == "slow":
+            vitrail("build", tiny, "-o", path, "--backend", "reference", "--profile", "1:4:8")
+        (tmp_path / "models" / name / "1").mkdir(parents=True)
+        shutil.copy(path, tmp_path / "models" / name / "1" / "model.vtl")
+    slow = json.dumps(request_of(numpy.concatenate([batch, batch, batch[:2]]))).encode()  # 8 rows
+    with serve("--model-repository", tmp_path / "models", "--allow-uncertified", "--threads", 1) as server:
+        assert [server.json(f"/v2/models/{name}")["platform"] for name in ("fast", "slow")] == ["vitrail_cpu", "vitrail_reference"]
+        answers = []
+        thread = threading.Thread(target=lambda: answers.append(server.json("/v2/models/slow/infer", slow)))
+        thread.start()
+        meanwhile = 0
+        while thread.is_alive():
+            got = server.json("/v2/models/fast/infer", json.dumps(request_of(batch)).encode())
+            assert numpy.array_equal(numpy.array(got["outputs"][0]["data"], "float32").reshape(expected.shape), expected)
+            meanwhile += thread.is_alive()
+        thread.join()
+        got = numpy.array(answers[0]["outputs"][0]["data"], "float32").reshape(8, -1)[:3]
+        assert numpy.allclose(got, expected, rtol=1e-4, atol=1e-5)
+        assert meanwhile > 0  # answered while the other one computed
+        assert server.stop() == 0
+
+
+def test_instances_share_the_weights(vitrail, tmp_path):
+    model = pathlib.Path(os.environ.get("VTL_DEMO", "")) / "vit_s_focus.onnx"
+    if not model.is_file():
+        pytest.skip("VTL_DEMO has no vit_s_focus.onnx: run scripts/fetch_demo.sh")
+    engine = tmp_path / "small.vtl"
+    vitrail("build", model, "-o", engine, "--profile", "1:1:1")
+
+    def resident(instances):
+        with serve(engine, "--allow-uncertified", "--threads", 1, "--instances", instances) as server:
+            text = server.request("/metrics", port=server.metrics)[2].decode()
+            return float(re.search(r"^process_resident_memory_bytes (\S+)", text, re.M).group(1))
+
+    assert resident(4) - resident(1) < 0.5 * engine.stat().st_size  # three more, each of 85 MB if they did not
+
+
 def test_polling_follows_the_folder(certified, tmp_path):
     put(certified, tmp_path / "first/1")
     with serve("--model-repository", tmp_path, "--model-control", "poll", "--poll-seconds", "0.1", "--threads", 1) as server:
@@ -290,23 +332,33 @@ def test_an_interrupted_client_prints_what_it_has(certified, pictures, tmp_path)
     assert len(report["results"]) == report["images"] and all(result["top"] for result in report["results"])
 
 
-def test_tls(certified, tmp_path, batch):
-    if not shutil.which("openssl") or not shutil.which("curl"):
-        pytest.skip("openssl or curl is not installed")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
-                    "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True, capture_output=True)
+def test_tls(vitrail, certified, tmp_path, batch):
+    if not shutil.which("curl"):
+        pytest.skip("curl is not installed")
+    certificate, key = self_signed(tmp_path)
     with serve(certified, "--tls-certificate", certificate, "--tls-key", key, "--threads", 1) as server:
         url = f"https://127.0.0.1:{server.http}/v2/models/tiny/infer"
         done = subprocess.run(["curl", "-sS", "--fail", "--cacert", certificate, "--data-binary", "@-", url], text=True,
                               input=json.dumps(request_of(batch)), capture_output=True, check=True)
         assert "outputs" in json.loads(done.stdout)
         assert subprocess.run(["curl", "-sS", url.replace("https", "http")], capture_output=True).returncode != 0
+        load = ["load", "-u", f"https://127.0.0.1:{server.http}", "-m", "tiny", "--duration", "0.3", "--warm-up", "0"]
+        trusting = {**os.environ, "SSL_CERT_FILE": str(certificate)}
+        assert vitrail.json(*load, env=trusting)["results"][0]["infer_per_second"] > 0
+        assert "certificate verify failed" in vitrail(*load, expect=3).stderr
         grpc = pytest.importorskip("tritonclient.grpc", reason="tritonclient is not installed")
         client = grpc.InferenceServerClient(f"localhost:{server.grpc}", ssl=True, root_certificates=str(certificate))
         assert client.is_server_ready()
         client.close()
         assert server.stop() == 0
+
+
+def test_a_certificate_of_another_host_is_refused(vitrail, certified, tmp_path):
+    certificate, key = self_signed(tmp_path, "DNS:elsewhere.example")
+    with serve(certified, "--tls-certificate", certificate, "--tls-key", key, "--threads", 1) as server:
+        said = vitrail("load", "-u", f"https://127.0.0.1:{server.http}", "-m", "tiny", expect=3,
+                       env={**os.environ, "SSL_CERT_FILE": str(certificate)}).stderr
+    assert "certificate verify failed" in said
 
 
 def test_bad_tls_files(vitrail, certified, tmp_path):

@@ -2,12 +2,14 @@
 """The log and the traces of `vitrail serve`: settings through tritonclient, files, and OpenTelemetry's protocol."""
 import http.server
 import json
+import ssl
 import threading
 import time
 
+import numpy
 import pytest
-from serving import serve
-from test_serve import batch, certified, request_of  # noqa: F401 (fixtures)
+from serving import self_signed, serve
+from test_serve import batch, certified, expected, request_of  # noqa: F401 (fixtures)
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 POINTS = ["HTTP_RECV_START", "HTTP_RECV_END", "REQUEST_START", "QUEUE_START", "COMPUTE_START", "COMPUTE_INPUT_END",
@@ -105,6 +107,29 @@ def test_tritonclient_reads_and_changes_settings(certified, batch, tmp_path, pro
         assert times == sorted(times)
 
 
+def test_tensors_are_traced_when_asked(certified, batch, expected, tmp_path):
+    trace = tmp_path / "trace.json"
+    with serve(certified, "--threads", 1, "--trace-config", f"triton,file={trace}", "--trace-config", "level=TENSORS",
+               "--trace-config", "rate=1") as server:
+        assert server.json("/v2/trace/setting")["trace_level"] == ["TENSORS"]
+        assert infer(server, batch) == 200
+        assert server.json("/v2/trace/setting", b'{"trace_level": ["TIMESTAMPS", "TENSORS"]}')["trace_level"] == ["TIMESTAMPS", "TENSORS"]
+        assert infer(server, batch) == 200
+        assert server.stop() == 0
+    traces = json.loads(trace.read_text())
+    for number, stamps in ((1, 0), (2, 1)):
+        own = [t for t in traces if t["id"] == number]
+        assert sum("timestamps" in t for t in own) == stamps
+        tensors = {t["activity"]: t["tensor"] for t in own if "activity" in t}
+        assert list(tensors) == ["TENSOR_QUEUE_INPUT", "TENSOR_BACKEND_INPUT", "TENSOR_BACKEND_OUTPUT"]
+        for activity, tensor, want in (("TENSOR_QUEUE_INPUT", "input", batch), ("TENSOR_BACKEND_INPUT", "input", batch),
+                                       ("TENSOR_BACKEND_OUTPUT", "output", expected)):
+            got = tensors[activity]
+            assert got["name"] == tensor and got["dtype"] == "FP32"
+            assert got["shape"] == ",".join(map(str, want.shape))
+            assert numpy.array_equal(numpy.array(got["data"].split(","), "float32").reshape(want.shape), want)
+
+
 class Collector(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -125,9 +150,16 @@ class Collector(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def collector():
+@pytest.fixture(params=["http", "https"])
+def collector(request, tmp_path, monkeypatch):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector)
+    server.url = f"{request.param}://127.0.0.1:{server.server_address[1]}/v1/traces"
+    if request.param == "https":
+        certificate, key = self_signed(tmp_path)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))  # or nobody vouches for it
     server.daemon_threads = True
     server.refusals, server.spans = 1, []
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -137,7 +169,7 @@ def collector():
 
 
 def test_opentelemetry_takes_over_the_callers_trace(certified, batch, collector):
-    url = f"http://127.0.0.1:{collector.server_address[1]}/v1/traces"
+    url = collector.url
     before = time.time_ns()
     with serve(certified, "--threads", 1, "--trace-config", "mode=opentelemetry", "--trace-config", "level=TIMESTAMPS",
                "--trace-config", "rate=0", "--trace-config", f"opentelemetry,url={url}", "--trace-config",
@@ -186,5 +218,6 @@ def test_bad_telemetry_arguments(vitrail, certified, tmp_path):
     assert "needs" in vitrail("serve", certified, "--trace-config", "level=TIMESTAMPS", expect=2).stderr
     assert "there are level=" in vitrail("serve", certified, "--trace-config", "speed=1", expect=2).stderr
     assert "http://" in vitrail("serve", certified, "--trace-config", "mode=opentelemetry", "--trace-config",
-                                "opentelemetry,url=https://x/", expect=2).stderr
+                                "opentelemetry,url=ftp://x/", expect=2).stderr
+    assert "no tensors" in vitrail("serve", certified, "--trace-config", "mode=opentelemetry", "--trace-config", "level=TENSORS", expect=2).stderr
     assert "log file" in vitrail("serve", certified, "--log-file", tmp_path, expect=3).stderr

@@ -113,6 +113,11 @@ TEST(InferJson, FaultsNameWhatIsWrong) {
   EXPECT_THAT(fault_of_parse(R"({"inputs":7})"), HasSubstr("'inputs'"));
   EXPECT_THAT(fault_of_parse(R"({"parameters":{"timeout":-1}})"), HasSubstr("'timeout'"));
   EXPECT_THAT(fault_of_parse(R"({"id":7})"), HasSubstr("'id'"));
+  for (const char* value : {"\"5\"", "true", "1.5", "null", "[5]", "{}"})
+    EXPECT_THAT(fault_of_parse(fmt::format(R"({{"parameters":{{"timeout":{}}}}})", value)), HasSubstr("a whole number")) << value;
+  EXPECT_THAT(fault_of_parse(R"({"parameters":{"binary_data_output":1}})"), HasSubstr("true or false"));
+  EXPECT_THAT(fault_of_parse(R"({"outputs":[{"parameters":{"classification":"3"}}]})"), HasSubstr("a whole number"));
+  EXPECT_THAT(fault_of_parse(R"({"inputs":[{"parameters":{"shared_memory_region":7}}]})"), HasSubstr("a string"));
 }
 
 TEST(InferJson, DepthAndNumbersOfThingsAreLimited) {

@@ -152,12 +152,17 @@ TEST(TraceSettings, OfAModelLieOverTheGlobalOnes) {
 TEST(TraceSettings, RefuseWhatMakesNoSense) {
   TraceSettings settings({true, 5, -1, 0});
   for (const char* text :
-       {R"([])", R"({"trace_level":["TENSORS"]})", R"({"trace_level":["OFF","TIMESTAMPS"]})", R"({"trace_level":[]})",
+       {R"([])", R"({"trace_level":["MAX"]})", R"({"trace_level":["OFF","TIMESTAMPS"]})", R"({"trace_level":["TENSORS","OFF"]})", R"({"trace_level":[]})",
         R"({"trace_level":[7]})", R"({"trace_rate":"-1"})", R"({"trace_rate":"1.5"})", R"({"trace_rate":""})",
         R"({"trace_rate":true})", R"({"trace_count":"-2"})", R"({"trace_count":"99999999999"})",
         R"({"log_frequency":{}})", R"({"trace_file":"x"})", R"({"trace_mode":"triton"})", R"({"trace_rate":"9","x":1})"})
     EXPECT_FALSE(settings.update("", json::parse(text)).ok()) << text;
   EXPECT_EQ(settings.values("").rate, 5u);
+  TraceSettings spans({}, true, false);
+  EXPECT_THAT(spans.update("", json{{"trace_level", {"TENSORS"}}}).message, HasSubstr("mode=triton"));
+  EXPECT_TRUE(settings.update("", json{{"trace_level", {"TENSORS"}}}).ok());
+  EXPECT_TRUE(settings.values("").tensors && !settings.values("").timestamps);
+  EXPECT_TRUE(settings.sample("any", true));
   TraceSettings nowhere({}, false);
   EXPECT_THAT(nowhere.update("", json{{"trace_level", {"TIMESTAMPS"}}}).message, HasSubstr("triton,file="));
 }
@@ -193,6 +198,23 @@ TEST(TraceFile, IsWholeJsonAfterEachTrace) {
     EXPECT_EQ(all[1]["timestamps"][3], json::parse(R"({"name":"QUEUE_START","ns":1040})"));
   }
   EXPECT_FALSE(TraceFile("/nonexistent-folder/trace").write(record_of(group), 1).ok());
+}
+
+TEST(TraceFile, TensorsAreListedElementByElement) {
+  const std::string path = path_of("tensors.json");
+  TraceValues values;
+  values.tensors = true;
+  RequestRecord record = record_of(std::make_shared<const TraceGroup>(values));
+  record.tensors = {{"TENSOR_QUEUE_INPUT", "x", Tensor::f32({1, 3}, {0.1f, -2, 1e30f})},
+                    {"TENSOR_BACKEND_OUTPUT", "y", Tensor::from<uint8_t>(DType::kU8, {2}, std::vector<uint8_t>{7, 200})},
+                    {"TENSOR_BACKEND_OUTPUT", "h", Tensor::from<uint16_t>(DType::kF16, {1}, std::vector<uint16_t>{0x3C00})}};
+  ASSERT_TRUE(TraceFile(path).write(record, 1).ok());
+  const json all = json::parse(text_of(path));
+  ASSERT_EQ(all.size(), 4u);  // no timestamps
+  EXPECT_EQ(all[1], json::parse(R"({"id":1,"activity":"TENSOR_QUEUE_INPUT",
+                                    "tensor":{"name":"x","data":"0.1,-2,1e+30","shape":"1,3","dtype":"FP32"}})"));
+  EXPECT_EQ(all[2]["tensor"], json::parse(R"({"name":"y","data":"7,200","shape":"2","dtype":"UINT8"})"));
+  EXPECT_EQ(all[3]["tensor"]["data"], "1");
 }
 
 TEST(TraceFile, AFrequencyOrACountMakesNumberedFiles) {
@@ -262,7 +284,7 @@ TEST(Tracer, ReadsTritonsWords) {
   EXPECT_EQ(o.file, "/tmp/x=y");
   EXPECT_EQ(o.resource, (Attributes{{"service.name", "shop"}}));
   EXPECT_EQ(o.delay.count(), 20);
-  for (const char* text : {"", "rate", "rate=", "rate=x", "level=TENSORS", "mode=file", "count=-2", "triton,rate=1", "other,x=1",
+  for (const char* text : {"", "rate", "rate=", "rate=x", "level=MAX", "mode=file", "count=-2", "triton,rate=1", "other,x=1",
                            "opentelemetry,resource=name", "opentelemetry,bsp_schedule_delay=0", ",", "=", ",=,"})
     EXPECT_FALSE(read_trace_config(text, o).ok()) << text;
 }
