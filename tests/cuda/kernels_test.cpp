@@ -21,10 +21,11 @@ struct RowsKernels : CudaTest {};
 struct ElementKernels : CudaTest {};
 
 void check_layer_norm(Type type, Type out, int64_t rows, int columns, std::vector<double> values, bool affine,
-                      size_t offset, double absolute = 1e-5) {
+                      size_t offset, double absolute = 1e-5, int64_t residual_rows = 0) {
   const DeviceTensor x(type, values, offset), gamma(Type::kF32, random_values(columns, 2, 0.5, 1)),
       beta(Type::kF32, random_values(columns, 3, 0.3));
-  DeviceTensor y(out, rows * columns);
+  const DeviceTensor more(type, random_values(std::max<int64_t>(residual_rows, 1) * columns, 7, 2), offset);
+  DeviceTensor y(out, rows * columns), sum(type, rows * columns);
   LayerNormArgs a{.x = x.get(),
                   .y = y.get(),
                   .rows = rows,
@@ -33,12 +34,19 @@ void check_layer_norm(Type type, Type out, int64_t rows, int columns, std::vecto
                   .type = type,
                   .out = out};
   if (affine) a.gamma = gamma.floats(), a.beta = beta.floats();
+  if (residual_rows) a.residual = more.get(), a.residual_rows = residual_rows, a.sum = sum.get();
   const bool bytes = type_size(out) == 1;
   if (bytes) a.out_scale = 20, a.out_zero = out == Type::kU8 ? 128 : 3;
   ASSERT_EQ(launch_layer_norm(a, nullptr, false), cudaSuccess);
-  std::vector<double> want(y.values.size());
+  std::vector<double> want(y.values.size()), source = x.values;
+  if (residual_rows) {
+    std::vector<double> sums = source;
+    for (size_t i = 0; i < sums.size(); ++i) sums[i] += more.values[i % more.values.size()];
+    source = sum.download();
+    expect_close(type, source, sums, 1e-7, 1e-7, "sum of " + std::to_string(columns));
+  }
   for (int64_t r = 0; r < rows; ++r) {
-    const double* from = x.values.data() + r * columns;
+    const double* from = source.data() + r * columns;
     double mean = 0, variance = 0;
     for (int c = 0; c < columns; ++c) mean += from[c] / columns;
     for (int c = 0; c < columns; ++c) variance += (from[c] - mean) * (from[c] - mean) / columns;
@@ -64,6 +72,14 @@ TEST_F(RowsKernels, LayerNorm) {
     for (Type out : {Type::kF32, Type::kE4M3, Type::kS8, Type::kU8})
       for (int columns : {384, 197})
         check_layer_norm(type, out, 9, columns, random_values(9 * columns, 4), true, 0);
+}
+
+TEST_F(RowsKernels, LayerNormOfASum) {
+  for (Type type : kFloats)
+    for (int columns : {8, 197, 384, 768, 2048, 3072})
+      for (auto [rows, residual_rows] : {std::pair{1, 1}, {67, 67}, {66, 11}})
+        check_layer_norm(type, type, rows, columns, random_values(int64_t{rows} * columns, 1, 1, 0.7), true, rows == 67,
+                         1e-5, residual_rows);
 }
 
 // Squares of 6e4 overflow half precision, and E[x²] − mean² would have no digit left. Of a mean of 6e4

@@ -99,14 +99,16 @@ TEST(Plugins, DamagedBytesAreRefused) {
   }
 }
 
-// Position 3 is the output; TensorRT asks in order, what comes later is not set yet.
-bool takes(std::string_view name, int position, std::array<nv::DataType, 4> types,
+// Outputs come last; TensorRT asks in order, what comes later is not set yet.
+bool takes(std::string_view name, int position, const std::vector<nv::DataType>& types,
            nv::TensorFormat format = nv::TensorFormat::kLINEAR) {
   const PluginNumbers numbers{1};
   const Made made(creator(name)->deserializePlugin("a", numbers.data(), sizeof(numbers)));
-  nv::PluginTensorDesc tensors[4]{};
-  for (size_t i = 0; i < 4; ++i) tensors[i].type = types[i], tensors[i].format = format;
-  return static_cast<nv::IPluginV2DynamicExt&>(*made).supportsFormatCombination(position, tensors, 3, 1);
+  std::vector<nv::PluginTensorDesc> tensors(types.size());
+  for (size_t i = 0; i < types.size(); ++i) tensors[i].type = types[i], tensors[i].format = format;
+  const int outputs = made->getNbOutputs();
+  return static_cast<nv::IPluginV2DynamicExt&>(*made).supportsFormatCombination(
+      position, tensors.data(), static_cast<int>(types.size()) - outputs, outputs);
 }
 
 TEST(Plugins, TypesAndLayoutsThatAreTaken) {
@@ -119,6 +121,13 @@ TEST(Plugins, TypesAndLayoutsThatAreTaken) {
     EXPECT_FALSE(takes(kAttentionPlugin, position, {kHalf, kHalf, kHalf, kHalf}, nv::TensorFormat::kCHW2));
     EXPECT_TRUE(takes(kLayerNormPlugin, position, {kHalf, kFloat, kFloat, kHalf}));
   }
+  for (int position = 0; position < 6; ++position) {
+    EXPECT_TRUE(takes(kAddLayerNormPlugin, position, {kHalf, kHalf, kFloat, kFloat, kHalf, kHalf}));
+    EXPECT_TRUE(takes(kAddLayerNormPlugin, position, std::vector(6, kFloat)));
+  }
+  for (int position : {1, 4, 5})
+    EXPECT_FALSE(takes(kAddLayerNormPlugin, position, {kHalf, kFloat, kFloat, kFloat, kFloat, kFloat}));
+  EXPECT_FALSE(takes(kAddLayerNormPlugin, 2, std::vector(6, kHalf)));
   EXPECT_FALSE(takes(kAttentionPlugin, 1, {kHalf, kFloat, kFloat, kFloat}));
   EXPECT_FALSE(takes(kLayerNormPlugin, 1, {kHalf, kHalf, kHalf, kHalf}));
   EXPECT_FALSE(takes(kLayerNormPlugin, 3, {kHalf, kFloat, kFloat, kFloat}));

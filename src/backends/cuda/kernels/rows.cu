@@ -58,6 +58,16 @@ __device__ __forceinline__ void normalize(const LayerNormArgs& a, int64_t row, i
   store_any(a.y, row * a.columns + c, a.out, v, a.out_scale, a.out_zero);
 }
 
+// v += residual, rounded to T and kept: statistics are of what the next layer reads.
+template <class T, int kCount>
+__device__ __forceinline__ void add_residual(const LayerNormArgs& a, int64_t row, int c, float (&v)[kCount]) {
+  float r[kCount];
+  load(static_cast<const T*>(a.residual) + row % a.residual_rows * a.columns + c, r);
+#pragma unroll
+  for (int j = 0; j < kCount; ++j) v[j] = to_float(from_float<T>(v[j] + r[j]));
+  store(static_cast<T*>(a.sum) + row * a.columns + c, v);
+}
+
 template <class T, int kChunks>
 __global__ void __launch_bounds__(kThreads) layer_norm_warp(const __grid_constant__ LayerNormArgs a) {
   let_next_kernel_start();
@@ -67,6 +77,12 @@ __global__ void __launch_bounds__(kThreads) layer_norm_warp(const __grid_constan
        row += int64_t{gridDim.x} * kWarps) {
     float v[kChunks][kRun];
     load_row(static_cast<const T*>(a.x) + row * a.columns, a.columns, lane, 0.0f, v);
+    if (a.residual)
+#pragma unroll
+      for (int i = 0; i < kChunks; ++i) {
+        const int c = i * kChunk + lane * kRun;
+        if (c < a.columns) add_residual<T>(a, row, c, v[i]);
+      }
     float sum = 0, square = 0;
 #pragma unroll
     for (int i = 0; i < kChunks; ++i)
@@ -100,10 +116,12 @@ __global__ void __launch_bounds__(kWideThreads) layer_norm_block(const __grid_co
     float v[kCount], sum = 0, square = 0;
     for (int c = first; c < a.columns; c += step) {
       load(x + c, v);
+      if (a.residual) add_residual<T>(a, row, c, v);
 #pragma unroll
       for (int j = 0; j < kCount; ++j) sum += v[j];
     }
     const float mean = block_sum(sum) / static_cast<float>(a.columns);
+    if (a.residual) x = static_cast<const T*>(a.sum) + row * a.columns;  // a thread reads what it wrote
     for (int c = first; c < a.columns; c += step) {
       load(x + c, v);
 #pragma unroll
@@ -285,7 +303,7 @@ Kernel for_columns(int columns, Kernel k1, Kernel k2, Kernel k3, Kernel k4, Kern
 
 cudaError_t launch_layer_norm(const LayerNormArgs& a, cudaStream_t stream, bool dependent) {
   if (a.rows <= 0 || a.columns <= 0) return cudaSuccess;
-  const bool vector = a.columns % kRun == 0 && aligned16(a.x, a.y, a.gamma, a.beta);
+  const bool vector = a.columns % kRun == 0 && aligned16(a.x, a.y, a.gamma, a.beta, a.residual, a.sum);
   return with_type(a.type, [&]<class T>(T*) {
     if (vector && a.columns <= kMaxChunks * kChunk)
       return launch(for_columns(a.columns, layer_norm_warp<T, 1>, layer_norm_warp<T, 2>,

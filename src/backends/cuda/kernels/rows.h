@@ -9,9 +9,13 @@
 namespace vitrail::cuda {
 
 // y = (x − mean)/√(variance + ε)·γ + β over the last axis (Ba et al. 2016), statistics in float32 in two passes over
-// registers. `out` may be an 8-bit type: y·out_scale + out_zero, rounded to nearest even and saturated.
+// registers. `out` may be an 8-bit type: y·out_scale + out_zero, rounded to nearest even and saturated. With a residual it
+// is of x + residual, as `sum` keeps it.
 struct LayerNormArgs {
   const void* x = nullptr;  // [rows, columns] of `type` (kF32, kF16, kBF16)
+  const void* residual = nullptr;  // null, or [residual_rows, columns] of `type`, again and again
+  int64_t residual_rows = 0;
+  void* sum = nullptr;  // with a residual: of x's shape and type; not x
   const float *gamma = nullptr, *beta = nullptr;  // [columns]; null for 1 and 0
   void* y = nullptr;        // [rows, columns] of `out`
   int64_t rows = 0;

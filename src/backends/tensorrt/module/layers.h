@@ -21,6 +21,10 @@ void emit_where(Network&);
 void emit_reduce(Network&);
 void emit_softmax(Network&);
 void emit_layer_norm(Network&);
+// The LayerNorm that a plugin computes together with the sum of the layer and its input `residual`; null without one.
+const Node* norm_of_sum(const Network&, size_t residual);
+// Sets output 0 of the layer to y, plus input `residual` where it has one, and norm_of_sum().
+void set_sum(Network&, nv::ITensor* y, size_t residual);
 
 void emit_linear(Network&);
 void emit_matmul(Network&);

@@ -149,15 +149,16 @@ nv::ITensor* layer_norm_of_parts(Network& n, nv::ITensor* x, nv::ITensor* scale,
   return n.binary(n.binary(y, scale, Binary::kPROD), bias, Binary::kSUM);
 }
 
-// Vitrail's kernel; null where it is not asked for or does not fit.
-nv::ITensor* layer_norm_plugin(Network& n, float epsilon) {
-  const size_t rank = n.input_shape(0).size();
-  if (!n.plugins().layer_norm || !n.has(2) || axis_of(n.node(), -1, rank) + 1 != rank) return nullptr;
-  const SymShape row{n.input_shape(0).back()};
-  if (!row[0].is_fixed() || n.input_shape(1) != row || n.input_shape(2) != row) return nullptr;
-  const auto wide = nv::DataType::kFLOAT;
-  nv::ITensor* const inputs[] = {n.in(0), n.in(1, -1, wide), n.in(2, -1, wide)};
-  return n.out(add_plugin(n.raw(), kLayerNormPlugin, layer_norm_numbers(epsilon), inputs));
+bool is_for_plugin(const Network& n, const Node& norm) {
+  const auto shape = [&](size_t i) { return *n.graph().value(norm.input(i)).shape; };
+  if (!n.plugins().layer_norm || norm.input(2) == kNoValue) return false;
+  const SymShape x = shape(0), row{x.back()};
+  return axis_of(norm, -1, x.size()) + 1 == x.size() && row[0].is_fixed() && shape(1) == row && shape(2) == row;
+}
+
+nv::ILayer* layer_norm_plugin(Network& n, const char* kind, std::vector<nv::ITensor*> inputs) {
+  for (size_t i : {1, 2}) inputs.push_back(n.in(i, -1, nv::DataType::kFLOAT));
+  return add_plugin(n.raw(), kind, layer_norm_numbers(n.node().real("epsilon", 1e-5f)), inputs);
 }
 
 }  // namespace
@@ -249,6 +250,31 @@ void emit_softmax(Network& n) {
 }
 
 // In float32 whatever the rest computes in: squares of a large residual stream overflow half precision.
+// Whether a sum repeats it over the first axes, or not at all.
+bool is_tail(const SymShape& shape, const SymShape& of) {
+  const auto first = std::ranges::find_if(shape, [](const Dim& d) { return d != Dim::of(1); });
+  const auto count = shape.end() - first;
+  return count > 0 && count <= std::ssize(of) && std::equal(first, shape.end(), of.end() - count);
+}
+
+const Node* norm_of_sum(const Network& n, size_t residual) {
+  if (!n.has(residual) || !is_tail(n.input_shape(residual), n.output_shape())) return nullptr;
+  const Node* norm = n.reader(n.node().outputs[0], Op::LayerNormalization);
+  return norm && is_for_plugin(n, *norm) ? norm : nullptr;
+}
+
+void set_sum(Network& n, nv::ITensor* y, size_t residual) {
+  if (!n.has(residual)) return n.set(0, y);
+  nv::ITensor* more = n.in(residual, static_cast<int>(n.output_shape().size()));
+  const Node* norm = norm_of_sum(n, residual);
+  if (!norm) return n.set(0, n.binary(y, more, Binary::kSUM));
+  const ValueId sum = n.node().outputs[0];
+  const Network::Naming naming(n, *norm);
+  nv::ILayer* both = layer_norm_plugin(n, kAddLayerNormPlugin, {y, more});
+  n.set_value(sum, n.out(both));
+  n.set_value(norm->outputs[0], both ? both->getOutput(1) : nullptr);
+}
+
 void emit_layer_norm(Network& n) {
   const size_t rank = n.input_shape(0).size();
   const int r = static_cast<int>(rank);
@@ -256,7 +282,7 @@ void emit_layer_norm(Network& n) {
   uint32_t axes = 0;
   for (size_t a = axis_of(n.node(), -1, rank); a < rank; ++a) axes |= 1u << a;
   const float epsilon = n.node().real("epsilon", 1e-5f);
-  if (nv::ITensor* y = layer_norm_plugin(n, epsilon)) return n.set(0, y);
+  if (is_for_plugin(n, n.node())) return n.set(0, n.out(layer_norm_plugin(n, kLayerNormPlugin, {n.in(0)})));
   nv::ITensor* x = n.in(0, -1, wide);
   nv::ITensor* scale = n.in(1, r, wide);
   if (!x || !scale) return;

@@ -39,6 +39,18 @@ nv::ITensor* biased(Network& n, nv::ITensor* y, size_t bias) {
   return n.has(bias) ? n.binary(y, n.in(bias), Binary::kSUM) : y;
 }
 
+// As a 1×1 convolution, where TensorRT fuses the bias into that alone; null where the product is another.
+nv::ITensor* linear_as_convolution(Network& n) {
+  const ValueId w = n.node().input(1), b = n.node().input(2);
+  if (!n.precision().weak || !n.precision().int8_flag) return nullptr;  // FP16 was no faster by it
+  if (!n.graph().is_constant(w) || n.graph().constant(w).rank() != 2 ||
+      (b != kNoValue && (!n.graph().is_constant(b) || n.graph().constant(b).count() != n.graph().constant(w).dim(1))))
+    return nullptr;
+  nv::ITensor* rows = n.as_rows(n.in(0), n.input_shape(0));
+  const auto columns = static_cast<Extent>(n.graph().constant(w).dim(1));
+  return rows ? n.row_product(rows, n.input_shape(0), columns, n.transposed_weights(w), nullptr, n.weights(b)) : nullptr;
+}
+
 // Head h of a source is its columns offset + h·dim …: as [B, heads, S, dim].
 nv::ITensor* heads_of(Network& n, size_t input, std::string_view offset, int64_t heads, int64_t dim) {
   nv::ITensor* x = n.in(input);
@@ -75,15 +87,18 @@ nv::ITensor* attention_plugin(Network& n, int64_t heads, int64_t dim, int64_t dv
 }  // namespace
 
 void emit_linear(Network& n) {
-  const int rank = static_cast<int>(n.input_shape(0).size());
-  nv::ITensor *x = n.in(0), *w = n.in(1, rank);
-  if (n.precision().fp8) {
-    x = n.through_fp8(x, n.node().input(0));
-    w = n.through_fp8(w, n.node().input(1));
+  nv::ITensor* y = linear_as_convolution(n);
+  if (!y) {
+    const int rank = static_cast<int>(n.input_shape(0).size());
+    nv::ITensor *x = n.in(0), *w = n.in(1, rank);
+    if (n.precision().fp8) {
+      x = n.through_fp8(x, n.node().input(0));
+      w = n.through_fp8(w, n.node().input(1));
+    }
+    y = biased(n, n.matmul(x, w), 2);
   }
-  nv::ITensor* y = n.matmul(x, w);
-  y = n.activation(biased(n, y, 2), n.node().text("activation", ""));
-  n.set(0, n.has(3) ? n.binary(y, n.in(3), Binary::kSUM) : y);
+  y = n.activation(y, n.node().text("activation", ""));
+  set_sum(n, y, 3);
 }
 
 void emit_matmul(Network& n) {
@@ -166,7 +181,7 @@ void emit_patch_embed(Network& n) {
     nv::ITensor* parts[] = {front, y};
     y = n.concat(parts, 1);
   }
-  n.set(0, n.has(3) ? n.binary(y, n.in(3, 3), Binary::kSUM) : y);
+  set_sum(n, y, 3);
 }
 
 void emit_attention(Network& n) {

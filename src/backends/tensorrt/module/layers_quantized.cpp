@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Q/DQ pairs: TensorRT finds the integer products between them.
 #include <algorithm>
+#include <cmath>
 
 #include "backends/tensorrt/module/layers.h"
 
@@ -54,26 +55,45 @@ Scale scale_of(Network& n, size_t rank, DType dtype) {
   return {n.floats(t.shape(), scales, nv::DataType::kFLOAT), static_cast<int>(axis)};
 }
 
-// 8.x finds integer products behind Constant -> Quantize -> Dequantize -> transpose, as PyTorch's exporters write
-// [columns, rows] weights; it is not promised constants that are integers already. The bytes come out as they are.
-nv::ITensor* weights_before_10(Network& n, const Tensor& w, std::span<const float> scales, int rank) {
-  const int64_t rows = w.dim(0), columns = w.dim(1);
-  const auto bytes = w.as<int8_t>();
+// TensorRT wants steps above zero: a LayerScale folded into them may have made them negative (then the bytes turn, -128 into
+// 127) or zero.
+struct Columns {
+  Tensor bytes;  // [rows, columns] int8
+  std::vector<float> scales;
+};
+
+Columns positive(const Tensor& w, const Tensor& scales) {
+  Columns c{w, {scales.as<float>().begin(), scales.as<float>().end()}};
+  if (std::ranges::all_of(c.scales, [](float s) { return s > 0; })) return c;
+  c.bytes = w.clone();
+  const auto bytes = c.bytes.as_mutable<int8_t>();
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    const float s = c.scales[i % c.scales.size()];
+    if (s <= 0) bytes[i] = s == 0 ? int8_t{0} : static_cast<int8_t>(std::min(127, -bytes[i]));
+  }
+  for (float& s : c.scales) s = s == 0 ? 1 : std::fabs(s);
+  return c;
+}
+
+// 8.x finds integer products behind Constant -> Quantize -> Dequantize; it is not promised constants that are integers
+// already. The bytes come out as they are. As a convolution's: [columns, rows, 1, 1].
+nv::ITensor* weights_before_10(Network& n, const Columns& w) {
+  const int64_t rows = w.bytes.dim(0), columns = w.bytes.dim(1);
+  const std::span<const float> scales = w.scales;
+  const auto bytes = w.bytes.as<int8_t>();
   std::vector<float> turned(static_cast<size_t>(rows * columns));
   for (int64_t c = 0; c < columns; ++c) {
     const float scale = scales[scales.size() == 1 ? 0 : static_cast<size_t>(c)];
     for (int64_t r = 0; r < rows; ++r)
       turned[static_cast<size_t>(c * rows + r)] = scale * bytes[static_cast<size_t>(r * columns + c)];
   }
-  nv::ITensor* constant = n.floats({columns, rows}, turned, nv::DataType::kFLOAT);
+  nv::ITensor* constant = n.floats({columns, rows, 1, 1}, turned, nv::DataType::kFLOAT);
   const bool one = scales.size() == 1;
   nv::ITensor* scale = n.floats(one ? Shape{} : Shape{columns}, scales, nv::DataType::kFLOAT);
   if (!constant || !scale) return nullptr;
   const int axis = one ? -1 : 0;
   nv::ITensor* small = n.out(add_quantize(n.raw(), *constant, *scale, axis, nv::DataType::kINT8));
-  nv::ITensor* back = small ? n.out(add_dequantize(n.raw(), *small, *scale, axis, n.compute())) : nullptr;
-  constexpr int64_t kOrder[] = {1, 0};
-  return n.ranked(n.transpose(back, kOrder), rank);
+  return small ? n.out(add_dequantize(n.raw(), *small, *scale, axis, n.compute())) : nullptr;
 }
 
 }  // namespace
@@ -108,21 +128,29 @@ void emit_quantized_linear(Network& n) {
       symmetric(node.real("x_scale", 1), node.integer("x_zero_point", 0), n.input_value(0).dtype);
   nv::ITensor* x = n.in(0);
   nv::ITensor* one = n.floats({}, std::span(&x_scale, 1), nv::DataType::kFLOAT);
-  const Tensor& scales = n.graph().constant(node.input(2));
+  const Columns w = positive(n.graph().constant(node.input(1)), n.graph().constant(node.input(2)));
   if (!x || !one) return;
-  nv::ITensor* a = n.out(add_dequantize(n.raw(), *x, *one, -1, n.compute()));
-  nv::ITensor* b = nullptr;
+  nv::ITensor* y = nullptr;
   if (kStronglyTyped) {
-    nv::ITensor* w = n.in(1, rank);
-    nv::ITensor* columns = n.floats(scales.shape(), scales.as<float>(), nv::DataType::kFLOAT);
-    if (w && columns) b = n.out(add_dequantize(n.raw(), *w, *columns, rank - 1, n.compute()));
+    nv::ITensor* a = n.out(add_dequantize(n.raw(), *x, *one, -1, n.compute()));
+    Shape shape(static_cast<size_t>(std::max(0, rank - 2)), 1);
+    shape.insert(shape.end(), w.bytes.shape().begin(), w.bytes.shape().end());
+    nv::ITensor* integers = n.bytes(shape, w.bytes.as<int8_t>());
+    nv::ITensor* columns = n.floats({std::ssize(w.scales)}, w.scales, nv::DataType::kFLOAT);
+    if (integers && columns)
+      y = n.matmul(a, n.out(add_dequantize(n.raw(), *integers, *columns, rank - 1, n.compute())));
+    if (n.has(3)) y = n.binary(y, n.in(3), Binary::kSUM);
   } else {
-    b = weights_before_10(n, n.graph().constant(node.input(1)), scales.as<float>(), rank);
+    nv::ITensor* rows = n.as_rows(x, n.input_shape(0));
+    if (!rows) return void(n.refuse("its number of rows does not grow evenly with the batch"));
+    nv::ITensor* a = n.out(add_dequantize(n.raw(), *rows, *one, -1, n.compute()));
+    nv::ITensor* b = weights_before_10(n, w);
+    if (!a || !b) return;
+    y = n.row_product(a, n.input_shape(0), static_cast<Extent>(w.bytes.dim(1)), {n.compute(), nullptr, 0}, b,
+                      n.weights(node.input(3)));
   }
-  nv::ITensor* y = n.matmul(a, b);
-  if (n.has(3)) y = n.binary(y, n.in(3), Binary::kSUM);
   y = n.activation(y, node.text("activation", ""));
-  n.set(0, n.has(4) ? n.binary(y, n.in(4), Binary::kSUM) : y);
+  set_sum(n, y, 4);
 }
 
 }  // namespace vitrail::tensorrt

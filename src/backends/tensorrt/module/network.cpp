@@ -49,7 +49,8 @@ Status Network::add_inputs() {
 }
 
 Status Network::add_node(const Node& node) {
-  if (is_shape_arithmetic(graph_, node)) return {};
+  const auto is_known = [&](ValueId id) { return id == kNoValue || tensors_[static_cast<size_t>(id)]; };
+  if (is_shape_arithmetic(graph_, node) || std::ranges::all_of(node.outputs, is_known)) return {};
   node_ = &node;
   part_ = 0;
   refusal_.clear();
@@ -133,9 +134,9 @@ nv::ITensor* Network::value(ValueId id, int rank, std::optional<nv::DataType> ty
   return ranked(tensor, rank);
 }
 
-void Network::set(size_t output, nv::ITensor* tensor) {
-  if (output < node().outputs.size() && node().outputs[output] != kNoValue)
-    tensors_[static_cast<size_t>(node().outputs[output])] = tensor;
+const Node* Network::reader(ValueId id, Op op) const {
+  const auto it = std::ranges::find_if(graph_.nodes, [&](const Node& n) { return n.op == op && n.input(0) == id; });
+  return it == graph_.nodes.end() ? nullptr : &*it;
 }
 
 nv::ITensor* Network::constant(ValueId id, int rank, std::optional<nv::DataType> wanted) {
@@ -168,6 +169,20 @@ nv::Weights Network::weights(ValueId id) {
   return w;
 }
 
+nv::Weights Network::transposed_weights(ValueId id) {
+  const Tensor& matrix = graph_.constant(id);
+  const size_t rows = static_cast<size_t>(matrix.dim(0)), columns = static_cast<size_t>(matrix.dim(1));
+  const std::vector<std::byte> bytes = convert(matrix, compute());
+  const size_t width = bytes.size() / (rows * columns);
+  std::vector<std::byte>& turned = storage_.emplace_back(bytes.size());
+  for (size_t r = 0; r < rows; ++r)
+    for (size_t c = 0; c < columns; ++c)
+      std::memcpy(&turned[(c * rows + r) * width], &bytes[(r * columns + c) * width], width);
+  const nv::Weights w{compute(), turned.data(), matrix.count()};
+  pending_.push_back({graph_.value(id).name, {matrix.dim(1), matrix.dim(0)}, w});
+  return w;
+}
+
 void Network::name_layer_weights() {
   for (NamedWeights& w : pending_) name_weights(w.name, w.shape, w.weights);
   pending_.clear();
@@ -192,6 +207,12 @@ nv::ITensor* Network::floats(const Shape& shape, std::span<const float> values, 
   nv::ITensor* result = out(layer);
   if (layer) name_weights(layer->getName(), shape, weights);
   return result;
+}
+
+nv::ITensor* Network::bytes(const Shape& shape, std::span<const int8_t> values) {
+  const auto raw = std::as_bytes(values);
+  storage_.emplace_back(raw.begin(), raw.end());
+  return out(net_.addConstant(dims(shape), {nv::DataType::kINT8, storage_.back().data(), std::ssize(values)}));
 }
 
 nv::ITensor* Network::scalar(float value, nv::ITensor* like) {

@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "backends/tensorrt/module/compat.h"
@@ -61,13 +62,33 @@ class Network {
   // computation unless another is asked for.
   nv::ITensor* in(size_t i, int rank = -1, std::optional<nv::DataType> type = {});
   nv::ITensor* value(ValueId id, int rank = -1, std::optional<nv::DataType> type = {});
-  void set(size_t output, nv::ITensor* tensor);
+  void set(size_t output, nv::ITensor* tensor) { set_value(node().outputs.at(output), tensor); }
+  // Also for a node that comes later: it is not emitted then.
+  void set_value(ValueId id, nv::ITensor* tensor) { tensors_[static_cast<size_t>(id)] = tensor; }
+  // The first layer of this operator that reads the value as its first input; null when there is none.
+  const Node* reader(ValueId id, Op op) const;
+  // While it lives, layers are named after another node.
+  class Naming {
+   public:
+    Naming(Network& network, const Node& node)
+        : network_(network), node_(std::exchange(network.node_, &node)), part_(std::exchange(network.part_, 0)) {}
+    ~Naming() { network_.node_ = node_, network_.part_ = part_; }
+    Naming(const Naming&) = delete;
+    Naming& operator=(const Naming&) = delete;
+
+   private:
+    Network& network_;
+    const Node* node_;
+    int part_;
+  };
   // Weights of a layer that takes no tensor for them (convolutions), in the type of the computation; to be
   // named for refits once the layer is there.
   nv::Weights weights(ValueId id);
+  nv::Weights transposed_weights(ValueId id);  // of a matrix
   void name_layer_weights();
 
   nv::ITensor* floats(const Shape& shape, std::span<const float> values, nv::DataType type);
+  nv::ITensor* bytes(const Shape& shape, std::span<const int8_t> values);
   nv::ITensor* scalar(float value, nv::ITensor* like);  // of the rank and type of `like`
   nv::ITensor* integers(std::span<const int64_t> values, nv::DataType type);  // a vector
   nv::ITensor* extents(const SymShape& shape);                                // a shape tensor
@@ -83,6 +104,13 @@ class Network {
   // start and stride by axis; `size` as the result's shape.
   nv::ITensor* slice(nv::ITensor* x, const Shape& start, const SymShape& size, const Shape& stride);
   nv::ITensor* matmul(nv::ITensor* a, nv::ITensor* b, bool transpose_a = false, bool transpose_b = false);
+  // Before 10 TensorRT fuses a bias into convolutions alone, so a product of rows is one of 1×1: as_rows() makes x of
+  // `shape` [rows,K,1,1], null where the number of rows does not grow evenly with the batch.
+  nv::ITensor* as_rows(nv::ITensor* x, const SymShape& shape);
+  // Rows by [columns,K] plus a bias [columns], which may be empty; `shape` as of as_rows(), for the result [‥,columns].
+  // The matrix: weights, or where they are empty a dequantized tensor [columns,K,1,1].
+  nv::ITensor* row_product(nv::ITensor* rows, const SymShape& shape, Extent columns, nv::Weights matrix,
+                           nv::ITensor* dequantized, nv::Weights bias);
   nv::ITensor* reduce(nv::ITensor* x, nv::ReduceOperation op, uint32_t axes, bool keep);
   nv::ITensor* softmax(nv::ITensor* x, int axis);  // in float32
   nv::ITensor* concat(std::span<nv::ITensor* const> parts, int axis);

@@ -55,7 +55,7 @@ nv::DimsExprs attention_shape(const PluginNumbers& numbers, const nv::DimsExprs*
 }
 
 cudaError_t run_attention(const PluginNumbers& numbers, const nv::PluginTensorDesc* in,
-                          const void* const* inputs, void* output, cudaStream_t stream) {
+                          const void* const* inputs, void* const* outputs, cudaStream_t stream) {
   const Result<cuda::Device> device = cuda::current_device();
   if (!device.ok()) return cudaErrorNoDevice;
   const AttentionNumbers n = unpacked(numbers);
@@ -69,7 +69,7 @@ cudaError_t run_attention(const PluginNumbers& numbers, const nv::PluginTensorDe
     return static_cast<const std::byte*>(inputs[i]) + offset * cuda::type_size(a.type);
   };
   a.q = at(0, n.q_offset), a.k = at(1, n.k_offset), a.v = at(2, n.v_offset);
-  a.out = output;
+  a.out = outputs[0];
   cuda::AttentionPlan plan;
   const cudaError_t error = cuda::plan_attention(a, device->multiprocessors, device->has_wgmma(), &plan);
   return error == cudaSuccess ? cuda::launch_attention(plan, stream, false) : error;
@@ -80,29 +80,58 @@ bool layer_norm_takes(int32_t position, nv::DataType type, nv::DataType first) {
   return type == (position == 3 ? first : nv::DataType::kFLOAT);
 }
 
+bool add_layer_norm_takes(int32_t position, nv::DataType type, nv::DataType first) {
+  if (position == 0) return kernel_type(type).has_value();
+  return type == (position == 2 || position == 3 ? nv::DataType::kFLOAT : first);
+}
+
 nv::DimsExprs layer_norm_shape(const PluginNumbers&, const nv::DimsExprs* in, nv::IExprBuilder&) {
   return in[0];
 }
 
-cudaError_t run_layer_norm(const PluginNumbers& numbers, const nv::PluginTensorDesc* in,
-                           const void* const* inputs, void* output, cudaStream_t stream) {
-  const nv::Dims& d = in[0].dims;
+int64_t rows_of(const nv::Dims& d) {
+  int64_t rows = 1;
+  for (int i = 0; i + 1 < d.nbDims; ++i) rows *= d.d[i];
+  return rows;
+}
+
+cuda::LayerNormArgs layer_norm_args(const PluginNumbers& numbers, const nv::PluginTensorDesc& x) {
   cuda::LayerNormArgs a;
+  a.rows = rows_of(x.dims);
+  a.columns = static_cast<int>(x.dims.d[x.dims.nbDims - 1]);
+  a.epsilon = numbers[0];
+  a.type = a.out = kernel_type(x.type).value_or(cuda::Type::kF16);
+  return a;
+}
+
+cudaError_t run_layer_norm(const PluginNumbers& numbers, const nv::PluginTensorDesc* in,
+                           const void* const* inputs, void* const* outputs, cudaStream_t stream) {
+  cuda::LayerNormArgs a = layer_norm_args(numbers, in[0]);
   a.x = inputs[0];
   a.gamma = static_cast<const float*>(inputs[1]);
   a.beta = static_cast<const float*>(inputs[2]);
-  a.y = output;
-  a.rows = 1;
-  for (int i = 0; i + 1 < d.nbDims; ++i) a.rows *= d.d[i];
-  a.columns = static_cast<int>(d.d[d.nbDims - 1]);
-  a.epsilon = numbers[0];
-  a.type = a.out = kernel_type(in[0].type).value_or(cuda::Type::kF16);
+  a.y = outputs[0];
+  return cuda::launch_layer_norm(a, stream, false);
+}
+
+cudaError_t run_add_layer_norm(const PluginNumbers& numbers, const nv::PluginTensorDesc* in,
+                               const void* const* inputs, void* const* outputs, cudaStream_t stream) {
+  cuda::LayerNormArgs a = layer_norm_args(numbers, in[0]);
+  a.x = inputs[0];
+  a.residual = inputs[1];
+  a.residual_rows = rows_of(in[1].dims);
+  if (a.residual_rows <= 0 || a.rows % a.residual_rows != 0) return cudaErrorInvalidValue;
+  a.gamma = static_cast<const float*>(inputs[2]);
+  a.beta = static_cast<const float*>(inputs[3]);
+  a.sum = outputs[0];
+  a.y = outputs[1];
   return cuda::launch_layer_norm(a, stream, false);
 }
 
 constexpr PluginKind kKinds[] = {
-    {kAttentionPlugin, 3, kAttentionNames, attention_takes, attention_shape, run_attention},
-    {kLayerNormPlugin, 3, kLayerNormNames, layer_norm_takes, layer_norm_shape, run_layer_norm},
+    {kAttentionPlugin, 3, 1, kAttentionNames, attention_takes, attention_shape, run_attention},
+    {kLayerNormPlugin, 3, 1, kLayerNormNames, layer_norm_takes, layer_norm_shape, run_layer_norm},
+    {kAddLayerNormPlugin, 4, 2, kLayerNormNames, add_layer_norm_takes, layer_norm_shape, run_add_layer_norm},
 };
 
 }  // namespace

@@ -13,19 +13,20 @@ namespace vitrail::tensorrt {
 
 inline constexpr const char* kAttentionPlugin = "VitrailAttention";
 inline constexpr const char* kLayerNormPlugin = "VitrailLayerNorm";
+inline constexpr const char* kAddLayerNormPlugin = "VitrailAddLayerNorm";
 
 // What one layer is told, in the order of PluginKind::names; a plan stores it. Integers are exact up to 2^24.
 using PluginNumbers = std::array<float, 8>;
 
 struct PluginKind {
   const char* name;
-  int32_t inputs;                      // all of them linear; one output
+  int32_t inputs, outputs;             // all of them linear; outputs of one shape
   std::span<const char* const> names;  // of the numbers
-  // Whether tensor `position` (the output comes last) may be of `type` when the first input is of `first`.
+  // Whether tensor `position` (outputs come last) may be of `type` when the first input is of `first`.
   bool (*takes)(int32_t position, nv::DataType type, nv::DataType first);
   nv::DimsExprs (*shape)(const PluginNumbers& numbers, const nv::DimsExprs* in, nv::IExprBuilder& builder);
   cudaError_t (*run)(const PluginNumbers& numbers, const nv::PluginTensorDesc* in, const void* const* inputs,
-                     void* output, cudaStream_t stream);
+                     void* const* outputs, cudaStream_t stream);
 };
 
 // Empty where the module was compiled without Vitrail's kernels.
@@ -43,7 +44,8 @@ std::string refuse_attention_plugin(const AttentionNumbers& numbers, int64_t q_r
                                     int64_t v_row);
 
 // LayerNorm over the last axis, statistics in float32. Inputs: x […, columns] of FP32, FP16 or BF16, scale and bias
-// [columns] of FP32.
+// [columns] of FP32. kAddLayerNormPlugin: x, a residual of its last axes (ones
+// in front), scale, bias; outputs x + residual and its LayerNorm.
 inline PluginNumbers layer_norm_numbers(float epsilon) { return {epsilon}; }
 
 }  // namespace vitrail::tensorrt

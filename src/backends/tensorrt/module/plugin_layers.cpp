@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* kVersion = "1";
 constexpr const char* kNamespace = "";
-constexpr size_t kMostKinds = 2;
+constexpr size_t kMostKinds = 3;
 
 const PluginKind* find_kind(std::string_view name) {
   for (const PluginKind& kind : plugin_kinds())
@@ -85,7 +85,7 @@ class Plugin : public nv::IPluginV3,
   const char* getPluginVersion() const noexcept override { return kVersion; }
   const char* getPluginNamespace() const noexcept override { return kNamespace; }
 
-  int32_t getNbOutputs() const noexcept override { return 1; }
+  int32_t getNbOutputs() const noexcept override { return kind_.outputs; }
   int32_t configurePlugin(const nv::DynamicPluginTensorDesc*, int32_t, const nv::DynamicPluginTensorDesc*,
                           int32_t) noexcept override {
     return 0;
@@ -94,14 +94,14 @@ class Plugin : public nv::IPluginV3,
                                  int32_t) noexcept override {
     return supports(kind_, position, tensors[position].desc, tensors[0].desc.type);
   }
-  int32_t getOutputDataTypes(nv::DataType* outputs, int32_t, const nv::DataType* inputs,
+  int32_t getOutputDataTypes(nv::DataType* outputs, int32_t count, const nv::DataType* inputs,
                              int32_t) const noexcept override {
-    outputs[0] = inputs[0];
+    std::fill_n(outputs, count, inputs[0]);
     return 0;
   }
   int32_t getOutputShapes(const nv::DimsExprs* inputs, int32_t, const nv::DimsExprs*, int32_t,
-                          nv::DimsExprs* outputs, int32_t, nv::IExprBuilder& builder) noexcept override {
-    outputs[0] = kind_.shape(numbers_, inputs, builder);
+                          nv::DimsExprs* outputs, int32_t count, nv::IExprBuilder& builder) noexcept override {
+    std::fill_n(outputs, count, kind_.shape(numbers_, inputs, builder));
     return 0;
   }
 
@@ -111,7 +111,7 @@ class Plugin : public nv::IPluginV3,
   }
   int32_t enqueue(const nv::PluginTensorDesc* in, const nv::PluginTensorDesc*, const void* const* inputs,
                   void* const* outputs, void*, cudaStream_t stream) noexcept override {
-    return kind_.run(numbers_, in, inputs, outputs[0], stream);
+    return kind_.run(numbers_, in, inputs, outputs, stream);
   }
   nv::IPluginV3* attachToContext(nv::IPluginResourceContext*) noexcept override { return clone(); }
   const nv::PluginFieldCollection* getFieldsToSerialize() noexcept override { return fields_.get(); }
@@ -164,7 +164,7 @@ class Plugin : public nv::IPluginV2DynamicExt {
   size_t getSerializationSize() const noexcept override { return sizeof(numbers_); }
   void serialize(void* to) const noexcept override { std::memcpy(to, numbers_.data(), sizeof(numbers_)); }
 
-  int32_t getNbOutputs() const noexcept override { return 1; }
+  int32_t getNbOutputs() const noexcept override { return kind_.outputs; }
   nv::DataType getOutputDataType(int32_t, const nv::DataType* inputs, int32_t) const noexcept override {
     return inputs[0];
   }
@@ -184,7 +184,7 @@ class Plugin : public nv::IPluginV2DynamicExt {
   }
   int32_t enqueue(const nv::PluginTensorDesc* in, const nv::PluginTensorDesc*, const void* const* inputs,
                   void* const* outputs, void*, cudaStream_t stream) noexcept override {
-    return kind_.run(numbers_, in, inputs, outputs[0], stream);
+    return kind_.run(numbers_, in, inputs, outputs, stream);
   }
 
  private:
@@ -224,7 +224,7 @@ class Creator : public nv::IPluginCreator {
 
 struct Creators {
   Creators() {
-    static_assert(kMostKinds == 2);
+    static_assert(kMostKinds == 3);
     for (const PluginKind& kind : plugin_kinds())
       if (count < static_cast<int32_t>(kMostKinds)) list[count++] = new Creator(kind);  // for good: TensorRT keeps it
   }
