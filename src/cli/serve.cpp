@@ -202,7 +202,7 @@ void add_serve(CLI::App& app, Action& action) {
   verb->add_option("--max-image-pixels", o.service.max_image_pixels, "Largest picture that is decoded")
       ->check(CLI::Range(int64_t{1}, kMaxImagePixels))
       ->capture_default_str();
-  verb->add_option("--io-threads", o.io_threads, "Threads of connections (default: 2, more on many cores)")
+  verb->add_option("--io-threads", o.io_threads, "Threads of connections (default: a quarter of the cores, 2 to 16)")
       ->check(CLI::Range(1, 256));
   verb->add_option("--decode-threads", o.service.decode_threads, "Threads that decode pictures (default: half of the cores)")
       ->check(CLI::Range(1, 1024));

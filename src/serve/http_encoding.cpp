@@ -74,6 +74,7 @@ HttpHandler with_encodings(Service& service, HttpHandler inner, uint64_t max_bod
       return finish(std::move(reply));
     }
     auto state = std::make_shared<Switch>();
+    request.alone = false;  // it leaves its thread
     auto kept = std::make_shared<HttpRequest>(std::move(request));
     const bool taken = service.offload([inner, kept, state, done, coding, max_body] {
       auto body = std::make_shared<HeldBody>(kept->budget);

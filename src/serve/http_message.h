@@ -26,6 +26,7 @@ struct HttpRequest {
   std::shared_ptr<const std::string> body;
   std::shared_ptr<BodyBudget> budget{};  // that its body counts in; null: none
   bool from_loopback = false;
+  bool alone = false;  // its connection has the thread that it is on for itself
   int64_t receive_start_ns = 0, receive_end_ns = 0;  // from the end of its header
   RecordPtr record{};  // null: nothing is to be told of it
 };

@@ -200,6 +200,7 @@ class Routes {
     parsed->model = model;
     parsed->version = version;
     parsed->record = request.record;
+    parsed->run_here = request.alone;
     return service_.infer(std::move(*parsed), [done](Reply<InferResponse> response) {
       if (!response.ok()) return done(error_reply(response.fault()));
       auto body = write_infer_response(*response);

@@ -3,6 +3,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <atomic>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
@@ -64,14 +65,27 @@ class Connection {
 
 }  // namespace
 
+// A thread's connections. They share no lock, and a request that comes and goes on one thread wakes no other.
+struct Lane {
+  explicit Lane(asio::io_context& thread) : io(thread) {}
+  asio::io_context& io;
+  std::atomic<int> connections{0};
+  std::atomic<bool> busy{false};  // it may be running a batch, for the only connection that it has
+  // New connections go to the least.
+  std::pair<bool, int> load() const { return {busy, connections}; }
+};
+
 struct HttpServer::Shared {
-  Shared(asio::io_context& io, HttpOptions o, HttpHandler h)
-      : options(std::move(o)), handler(std::move(h)), acceptor(asio::make_strand(io)) {}
+  Shared(asio::io_context& io, const std::vector<asio::io_context*>& threads, HttpOptions o, HttpHandler h)
+      : options(std::move(o)), handler(std::move(h)), acceptor(io) {
+    for (asio::io_context* thread : threads) lanes.push_back(std::make_unique<Lane>(*thread));
+  }
 
   const HttpOptions options;
   const HttpHandler handler;
   std::optional<asio::ssl::context> tls;
   tcp::acceptor acceptor;
+  std::vector<std::unique_ptr<Lane>> lanes;
   std::atomic<bool> draining{false};
   std::atomic<uint16_t> port{0};
   std::mutex mutex;  // guards what follows
@@ -99,8 +113,9 @@ template <class Stream>
 class ConnectionOn : public Connection, public std::enable_shared_from_this<ConnectionOn<Stream>> {
  public:
   template <class... Tls>
-  ConnectionOn(tcp::socket socket, std::shared_ptr<Shared> shared, Tls&... tls)
-      : stream_(std::move(socket), tls...), shared_(std::move(shared)) {
+  ConnectionOn(tcp::socket socket, std::shared_ptr<Shared> shared, Lane& lane, Tls&... tls)
+      : stream_(std::move(socket), tls...), shared_(std::move(shared)), lane_(lane) {
+    ++lane_.connections;
     error_code ignored;
     const tcp::endpoint peer = lowest().socket().remote_endpoint(ignored);
     loopback_ = is_loopback(peer);
@@ -110,6 +125,7 @@ class ConnectionOn : public Connection, public std::enable_shared_from_this<Conn
     shared_->connections.insert(this);
   }
   ~ConnectionOn() override {
+    --lane_.connections;
     const std::lock_guard lock(shared_->mutex);
     shared_->connections.erase(this);
   }
@@ -231,16 +247,18 @@ class ConnectionOn : public Connection, public std::enable_shared_from_this<Conn
     request.body = std::shared_ptr<const std::string>(body, &body->text);
     request.budget = shared_->options.budget;
     request.from_loopback = loopback_;
+    request.alone = lane_.busy = lane_.connections == 1;
+    auto meeting = std::make_shared<Meeting<HttpReply>>();
     auto watch = std::make_shared<Watch>();
-    auto start = [this, watch, &request](std::function<void(HttpReply)> done) {
-      watch->gone = shared_->handler(std::move(request), std::move(done));
-    };
+    watch->gone = shared_->handler(std::move(request), [meeting](HttpReply reply) { meeting->put(std::move(reply)); });
+    lane_.busy = false;
+    if (meeting->ready()) co_return meeting->take();
     watch_client(watch);
-    HttpReply reply = co_await call<HttpReply>(std::move(start));
+    co_await Meeting<HttpReply>::wait(meeting);
     watch->active = false;
     error_code ignored;
     lowest().socket().cancel(ignored);
-    co_return reply;
+    co_return meeting->take();
   }
 
   // Readable and nothing to read: the client has closed its side.
@@ -300,6 +318,7 @@ class ConnectionOn : public Connection, public std::enable_shared_from_this<Conn
 
   Stream stream_;
   std::shared_ptr<Shared> shared_;
+  Lane& lane_;
   beast::flat_buffer buffer_;
   std::string peer_;
   bool loopback_ = false;
@@ -312,16 +331,17 @@ asio::awaitable<void> run_connection(std::shared_ptr<ConnectionOn<Stream>> conne
 }
 
 template <class Stream, class... Tls>
-void start(tcp::socket socket, const std::shared_ptr<Shared>& shared, Tls&... tls) {
-  auto connection = std::make_shared<ConnectionOn<Stream>>(std::move(socket), shared, tls...);
+void start(tcp::socket socket, const std::shared_ptr<Shared>& shared, Lane& lane, Tls&... tls) {
+  auto connection = std::make_shared<ConnectionOn<Stream>>(std::move(socket), shared, lane, tls...);
   const auto executor = connection->executor();
   asio::co_spawn(executor, run_connection(std::move(connection)), asio::detached);
 }
 
-asio::awaitable<void> accept(std::shared_ptr<Shared> shared, asio::io_context& io) {
+asio::awaitable<void> accept(std::shared_ptr<Shared> shared) {
+  error_code error;
+  const tcp protocol = shared->acceptor.local_endpoint(error).protocol();
   while (!shared->draining) {
-    error_code error;
-    tcp::socket socket = co_await shared->acceptor.async_accept(asio::make_strand(io), into(error));
+    tcp::socket accepted = co_await shared->acceptor.async_accept(into(error));
     if (shared->draining) co_return;
     if (error) {
       // Out of file descriptors, for the most part: others must close first.
@@ -333,21 +353,26 @@ asio::awaitable<void> accept(std::shared_ptr<Shared> shared, asio::io_context& i
       const std::lock_guard lock(shared->mutex);
       if (shared->connections.size() >= shared->options.max_connections) continue;
     }
+    Lane& lane = **std::ranges::min_element(shared->lanes, {}, [](const auto& l) { return l->load(); });
+    tcp::socket socket(lane.io);
+    socket.assign(protocol, accepted.release(error), error);
+    if (error) continue;
     if (shared->tls)
-      start<beast::ssl_stream<beast::tcp_stream>>(std::move(socket), shared, *shared->tls);
+      start<beast::ssl_stream<beast::tcp_stream>>(std::move(socket), shared, lane, *shared->tls);
     else
-      start<beast::tcp_stream>(std::move(socket), shared);
+      start<beast::tcp_stream>(std::move(socket), shared, lane);
   }
 }
 
 }  // namespace
 
-Result<std::unique_ptr<HttpServer>> HttpServer::listen(asio::io_context& io, HttpOptions options, HttpHandler handler) {
+Result<std::unique_ptr<HttpServer>> HttpServer::listen(asio::io_context& io, std::vector<asio::io_context*> lanes,
+                                                       HttpOptions options, HttpHandler handler) {
   error_code error;
   const auto address = asio::ip::make_address(options.address, error);
   if (error) return usage_error("'{}' is no IP address to listen on", options.address);
   const tcp::endpoint endpoint(address, options.port);
-  auto shared = std::make_shared<Shared>(io, std::move(options), std::move(handler));
+  auto shared = std::make_shared<Shared>(io, lanes, std::move(options), std::move(handler));
   if (shared->options.tls) {
     asio::ssl::context& tls = shared->tls.emplace(asio::ssl::context::tls_server);
     tls.set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1, error);
@@ -364,7 +389,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::listen(asio::io_context& io, Htt
   if (error)
     return io_error("cannot listen on {} port {}: {}", shared->options.address, shared->options.port, error.message());
   shared->port = acceptor.local_endpoint(error).port();
-  asio::co_spawn(acceptor.get_executor(), accept(shared, io), asio::detached);
+  asio::co_spawn(acceptor.get_executor(), accept(shared), asio::detached);
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(shared)));
 }
 

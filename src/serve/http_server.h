@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "serve/asio.h"
 #include "serve/http_message.h"
@@ -33,9 +34,11 @@ struct HttpOptions {
 class HttpServer {
  public:
   struct Shared;  // the implementation's
-  // kBadInput when certificate and key cannot be used.
-  // Binds and starts to accept on `io`, whose threads belong to the caller. kIo when the port cannot be had.
-  static Result<std::unique_ptr<HttpServer>> listen(asio::io_context& io, HttpOptions options, HttpHandler handler);
+  // Binds and starts to accept on `io`; each connection lives on one of `lanes`, that with the fewest. All of them are
+  // run by the caller, each by one thread. kBadInput when certificate and key cannot be used, kIo when the port cannot be
+  // had.
+  static Result<std::unique_ptr<HttpServer>> listen(asio::io_context& io, std::vector<asio::io_context*> lanes,
+                                                    HttpOptions options, HttpHandler handler);
   ~HttpServer();
 
   uint16_t port() const;

@@ -113,6 +113,7 @@ Result<PreparedJob> prepare_job(const ServedModel& model, const InferRequest& re
   Job& job = prepared.job;
   job.priority = request.priority;
   job.timeout_ns = request.timeout_us * 1000;
+  job.run_here = request.run_here;
   auto owners = std::make_shared<std::vector<std::shared_ptr<const void>>>();
   std::optional<int64_t> rows;
   for (size_t i = 0; i < model.inputs().size(); ++i) {
@@ -156,6 +157,7 @@ Result<PreparedJob> prepare_job(const ServedModel& model, const InferRequest& re
       return bad_input("output '{}' is {} {}: classes are taken of FP32 [-1,classes] only", wish.name,
                        datatype_name(it->dtype), to_string(it->shape));
   }
+  if (!prepared.pictures.empty()) job.run_here = false;  // they change threads, and the next picture waits for that one
   if (prepared.pictures.empty()) job.rows = rows.value_or(1);
   job.owner = std::move(owners);
   return prepared;

@@ -48,6 +48,7 @@ struct InferRequest {
   std::vector<InferInput> inputs;
   std::vector<OutputWish> outputs;  // empty: all
   RecordPtr record{};  // null: nothing is to be told of it
+  bool run_here = false;  // the thread that brings it may run it, while its answer is awaited
 };
 
 struct InferOutput {

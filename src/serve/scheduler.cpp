@@ -74,6 +74,7 @@ Tensor slice(const Tensor& all, int64_t first, int64_t rows) {
 constexpr double kAdmitted = 0.8;       // of the latency goal
 constexpr int64_t kExplore = 64;        // one batch of so many may be larger than costs advise
 constexpr double kArrivalMemory = 0.2;  // weight of the last interval in the usual one
+constexpr int64_t kMostHere = 50'000'000;  // longest batch that the thread of a connection runs itself
 constexpr size_t kPieceBytes = 1 << 20;    // that one thread copies at once
 constexpr size_t kParallelCopy = 4 << 20;  // bytes of a batch; below, waking threads takes longer than it gains
 
@@ -101,7 +102,8 @@ Scheduler::Scheduler(std::shared_ptr<const Program> program, std::unique_ptr<Ses
   for (size_t bytes : stagings_[0]->row_bytes) row_bytes += bytes;
   copiers_ = std::make_unique<ThreadPool>(
       copy_threads(options_.copy_threads, row_bytes * static_cast<size_t>(policy_.max_batch)));
-  for (auto& staging : stagings_) workers_.emplace_back([this, s = staging.get()] { work(*s); });
+  for (auto& staging : stagings_) free_.push_back(staging.get());
+  for (size_t i = 0; i < stagings_.size(); ++i) workers_.emplace_back([this] { work(); });
   timer_ = std::thread([this] { expire(); });
 }
 
@@ -116,7 +118,8 @@ void Scheduler::stop() {
   for (std::thread& worker : workers_)
     if (worker.joinable()) worker.join();
   {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    idle_.wait(lock, [&] { return free_.size() == stagings_.size(); });  // what submit() runs
     ended_ = true;
   }
   deadline_.notify_all();
@@ -212,7 +215,15 @@ std::optional<Scheduler::Ticket> Scheduler::submit(Job& job) {
   }
   last_arrival_ns_ = entry->arrival_ns;
   const int64_t deadline = entry->timeout_ns > 0 ? entry->arrival_ns + entry->timeout_ns : kNever;
+  const bool here = entry->job.run_here;
   insert(std::move(entry), deadline, queue.delays, false);
+  if (here && runs_at_once(entries_.front()->job)) {
+    run_next(1, lock);
+    // Under the lock: once stop() has seen that all are free, this may be gone.
+    if (!entries_.empty()) changed_.notify_one();
+    idle_.notify_all();
+    return ticket;
+  }
   lock.unlock();
   changed_.notify_one();
   if (deadline != kNever) deadline_.notify_one();
@@ -246,7 +257,7 @@ std::unique_ptr<Scheduler::Entry> Scheduler::take(size_t index) {
   return entry;
 }
 
-void Scheduler::work(Staging& staging) {
+void Scheduler::work() {
   std::unique_lock lock(mutex_);
   for (;;) {
     if (stopping_) {
@@ -254,27 +265,46 @@ void Scheduler::work(Staging& staging) {
       policy_.max_delay_ns = 0;  // nobody is to come
     }
     expire_due(lock);
+    if (!entries_.empty() && free_.empty()) {  // a stream is lent to submit()
+      changed_.wait(lock);
+      continue;
+    }
     policy_.explore = batches_ % kExplore == kExplore - 1;
     const Decision decision = decide(waiting_, options_.clock(), policy_);
     if (decision.kind == Decision::Kind::kRun) {
-      Entries batch;
-      for (size_t i = 0; i < decision.count; ++i) batch.push_back(take(0));
-      ++batches_;
-      int64_t rows = 0;
-      for (const auto& entry : batch) rows += entry->job.rows;
-      staging.expected_end_ns = options_.clock() + static_cast<int64_t>(policy_.cost.at(rows));
-      const bool more = !entries_.empty();
-      lock.unlock();
-      if (more) changed_.notify_one();
-      run(std::move(batch), staging);
-      lock.lock();
-      staging.expected_end_ns = 0;
+      run_next(decision.count, lock);
     } else if (decision.kind == Decision::Kind::kWait && decision.wait_ns == kNever) {
       if (!stopping_) changed_.wait(lock);
     } else if (decision.kind == Decision::Kind::kWait) {
       changed_.wait_for(lock, std::chrono::nanoseconds(decision.wait_ns));
     }
   }
+}
+
+// Runs the first `count` requests. Takes the lock, and lets it go meanwhile; a stream is free.
+void Scheduler::run_next(size_t count, std::unique_lock<std::mutex>& lock) {
+  Staging& staging = *free_.back();
+  free_.pop_back();
+  Entries batch;
+  for (size_t i = 0; i < count; ++i) batch.push_back(take(0));
+  ++batches_;
+  int64_t rows = 0;
+  for (const auto& entry : batch) rows += entry->job.rows;
+  staging.expected_end_ns = options_.clock() + static_cast<int64_t>(policy_.cost.at(rows));
+  const bool more = !entries_.empty();
+  lock.unlock();
+  if (more) changed_.notify_one();
+  run(std::move(batch), staging);
+  lock.lock();
+  staging.expected_end_ns = 0;
+  free_.push_back(&staging);
+}
+
+// Whether submit() runs a request that has just joined the queue. Under the lock.
+bool Scheduler::runs_at_once(const Job& job) {
+  if (!job.run_here || entries_.size() != 1 || free_.empty() || policy_.cost.empty()) return false;
+  if (policy_.cost.at(job.rows) > static_cast<double>(kMostHere)) return false;
+  return decide(waiting_, options_.clock(), policy_).kind == Decision::Kind::kRun;
 }
 
 // Rejects, or delays, every request whose time is over. Takes the lock, and lets it go while the answer is given.

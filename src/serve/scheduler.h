@@ -38,6 +38,7 @@ struct Job {
   int64_t rows = 1;
   int priority = 0;        // 1 is the highest; 0: the model's default
   int64_t timeout_ns = 0;  // it is rejected when it waited so long; 0: the model's default
+  bool run_here = false;   // where nobody waits and a stream is free, submit() may run it: no thread has to wake
   // Called exactly once, on a worker's thread or on that of submit() or cancel(). Must neither block nor call back.
   std::function<void(JobResult)> done;
 };
@@ -65,7 +66,7 @@ class Scheduler {
             Statistics& statistics);
   ~Scheduler();  // stops
 
-  // Looks for NaN and infinity in a request and queues it; its outcome, a rejection as well, goes to job.done. Nothing,
+  // Looks for NaN and infinity in a request and queues it, or runs it (Job::run_here); its outcome, a rejection as well, goes to job.done. Nothing,
   // and the job stays as it was, once stop() has begun: another version of the model may take it.
   std::optional<Ticket> submit(Job& job);
   // What submit() would answer at once if it came now: before work is put into a request.
@@ -88,7 +89,9 @@ class Scheduler {
   struct Staging;
   using Entries = std::vector<std::unique_ptr<Entry>>;
 
-  void work(Staging& staging);
+  void work();
+  void run_next(size_t count, std::unique_lock<std::mutex>& lock);
+  bool runs_at_once(const Job& job);
   void expire();
   void expire_due(std::unique_lock<std::mutex>& lock);
   void insert(std::unique_ptr<Entry> entry, int64_t deadline_ns, bool delays, bool delayed);
@@ -109,12 +112,13 @@ class Scheduler {
   const SchedulerOptions options_;
   Statistics& statistics_;
   const bool stacks_;  // whether rows of several requests may run as one batch
-  std::vector<std::unique_ptr<Staging>> stagings_;
+  std::vector<std::unique_ptr<Staging>> stagings_;  // as many as the session has streams
   std::unique_ptr<ThreadPool> copiers_;
   std::mutex copying_;  // held by the worker whose batch they copy
 
   mutable std::mutex mutex_;  // guards what follows
-  std::condition_variable changed_, deadline_;
+  std::condition_variable changed_, deadline_, idle_;
+  std::vector<Staging*> free_;  // of stagings_
   Policy policy_;
   std::vector<Waiting> waiting_;  // in the order in which they shall run; entries_ beside it
   Entries entries_;

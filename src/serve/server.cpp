@@ -27,16 +27,17 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
   server->options_ = std::move(options);
   ServerOptions& o = server->options_;
   const int cores = available_cores();
-  if (o.io_threads == 0) o.io_threads = std::clamp(cores / 8, 2, 8);
+  if (o.io_threads == 0) o.io_threads = std::clamp(cores / 4, 2, 16);
   if (o.service.decode_threads == 0) o.service.decode_threads = std::max(1, cores / 2);
   VTL_ASSIGN(server->telemetry_, Telemetry::create(o.log, o.traces));
   o.repository.log = [telemetry = server->telemetry_](const std::string& text) { telemetry->log().write(LogLevel::kInfo, text); };
   VTL_ASSIGN(server->repository_, Repository::open(o.repository));
   server->service_ = std::make_unique<Service>(*server->repository_, *server->telemetry_, o.service);
   o.http.budget = std::make_shared<BodyBudget>(o.max_body_total);
-  server->io_ = std::make_unique<asio::io_context>();
-  server->work_.emplace(server->io_->get_executor());
-  VTL_ASSIGN(server->http_, HttpServer::listen(*server->io_, o.http, make_routes(*server->service_, o.access, o.http.max_body)));
+  server->io_ = std::make_unique<IoThread>();
+  std::vector<asio::io_context*> lanes;
+  for (int i = 0; i < o.io_threads; ++i) lanes.push_back(&server->lanes_.emplace_back(std::make_unique<IoThread>())->io);
+  VTL_ASSIGN(server->http_, HttpServer::listen(server->io_->io, lanes, o.http, make_routes(*server->service_, o.access, o.http.max_body)));
   if (o.metrics_port) {
     HttpOptions http = o.http;
     http.port = *o.metrics_port;
@@ -44,17 +45,17 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
     http.tls.reset();
     server->system_ = std::make_unique<SystemMetrics>(Nvml::open());
     VTL_ASSIGN(server->metrics_,
-               HttpServer::listen(*server->io_, http, make_metrics_routes(*server->service_, *server->system_)));
+               HttpServer::listen(server->io_->io, {&server->io_->io}, http, make_metrics_routes(*server->service_, *server->system_)));
   }
   if (o.grpc_port) {
     VTL_ASSIGN(server->grpc_, GrpcServer::listen(*server->service_, {o.http.address, *o.grpc_port, o.http.max_body, o.max_body_total, o.http.tls}, o.access));
   }
   if (o.repository.control == Control::kPoll) {
-    server->poll_timer_ = std::make_unique<asio::steady_timer>(*server->io_);
+    server->poll_timer_ = std::make_unique<asio::steady_timer>(server->io_->io);
     server->poll_later();
   }
-  for (int i = 0; i < o.io_threads; ++i)
-    server->threads_.emplace_back([io = server->io_.get()] { io->run(); });
+  server->io_->start();
+  for (const auto& lane : server->lanes_) lane->start();
   return server;
 }
 
@@ -63,7 +64,7 @@ void Server::poll_later() {
   poll_timer_->expires_after(std::chrono::microseconds(static_cast<int64_t>(options_.poll_seconds * 1e6)));
   poll_timer_->async_wait([this](const error_code& error) {
     if (error || !service_->ready()) return;
-    service_->poll([this] { asio::post(*io_, [this] { poll_later(); }); });
+    service_->poll([this] { asio::post(io_->io, [this] { poll_later(); }); });
   });
 }
 
@@ -86,18 +87,16 @@ Status Server::drain() {
 
 Server::~Server() {
   (void)drain();
-  if (io_) {
-    work_.reset();
-    io_->stop();
-  }
-  for (std::thread& thread : threads_) thread.join();
+  if (io_) io_->stop();
+  for (const auto& lane : lanes_) lane->stop();
   http_.reset();
   metrics_.reset();
   grpc_.reset();
   service_.reset();
   repository_.reset();
   poll_timer_.reset();
-  io_.reset();  // ends what was still connected
+  lanes_.clear();  // ends what was still connected
+  io_.reset();
 }
 
 }  // namespace vitrail::serve

@@ -21,11 +21,30 @@ struct ServerOptions {
   HttpOptions http;
   std::optional<uint16_t> grpc_port = 8001, metrics_port = 8002;  // nothing: no such port
   AccessOptions access;
-  int io_threads = 0;      // 0: two, more on machines of many cores
+  int io_threads = 0;      // 0: a quarter of the cores, 2 to 16
   ServiceOptions service{.decode_threads = 0};        // 0: half of the cores
   uint64_t max_body_total = uint64_t{1} << 30;         // bytes of all bodies held at once, of HTTP and of gRPC each
   double drain_seconds = 30;
   double poll_seconds = 15;  // between two looks at the folder, with Control::kPoll
+};
+
+// An event loop and the thread that runs it.
+class IoThread {
+ public:
+  ~IoThread() { stop(); }
+  void start() {
+    thread_ = std::thread([this] { io.run(); });
+  }
+  void stop() {
+    work_.reset();
+    io.stop();
+    if (thread_.joinable()) thread_.join();
+  }
+  asio::io_context io{1};
+
+ private:
+  asio::executor_work_guard<asio::io_context::executor_type> work_{io.get_executor()};
+  std::thread thread_;
 };
 
 // The whole server: models, ports and threads.
@@ -52,12 +71,11 @@ class Server {
   std::unique_ptr<Repository> repository_;
   std::unique_ptr<Service> service_;
   std::unique_ptr<SystemMetrics> system_;
-  std::unique_ptr<asio::io_context> io_;
-  std::optional<asio::executor_work_guard<asio::io_context::executor_type>> work_;
+  std::unique_ptr<IoThread> io_;                  // accepts, polls, answers on the metrics port
+  std::vector<std::unique_ptr<IoThread>> lanes_;  // connections
   std::unique_ptr<HttpServer> http_, metrics_;
   std::unique_ptr<GrpcServer> grpc_;
   std::unique_ptr<asio::steady_timer> poll_timer_;
-  std::vector<std::thread> threads_;
 
   void poll_later();
 };

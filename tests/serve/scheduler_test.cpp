@@ -77,6 +77,47 @@ TEST(Scheduler, ARequestWithNanFailsAloneAndNamesTheElement) {
   EXPECT_EQ(f.statistics.snapshot().failed_other, 1u);
 }
 
+TEST(Scheduler, SubmitRunsWhatMayRunHereWhileNobodyWaits) {
+  Fixture f;
+  Gate gate;
+  std::atomic<bool> shut{false};
+  std::thread::id ran;
+  f.program->during_run = [&](int64_t) {
+    ran = std::this_thread::get_id();
+    if (shut) gate.pass();
+  };
+  f.start();
+  ASSERT_TRUE(f.scheduler->warm_up(0).ok());
+  const auto here = [&](float value) {
+    auto [job, future] = sum_job(value);
+    job.run_here = true;
+    f.scheduler->submit(job);
+    return std::move(future);
+  };
+  auto first = here(1);
+  ASSERT_EQ(first.wait_for(std::chrono::seconds(0)), std::future_status::ready);
+  EXPECT_EQ(first.get().sums, std::vector<float>({1}));
+  EXPECT_EQ(ran, std::this_thread::get_id());
+  f.submit(2).second.get();
+  EXPECT_NE(ran, std::this_thread::get_id());
+  // While the only stream is taken all others queue; they run, and the end waits for that one, too.
+  shut = true;
+  std::future<Answer> slow;
+  std::thread runs([&] { slow = here(3); });
+  gate.await(1);
+  auto other = here(4);
+  auto usual = f.submit(5);
+  EXPECT_EQ(f.scheduler->waiting(), 2u);
+  std::thread stops([&] { f.scheduler->stop(); });
+  gate.open();
+  EXPECT_EQ(other.get().sums, std::vector<float>({4}));
+  EXPECT_EQ(usual.second.get().sums, std::vector<float>({5}));
+  stops.join();
+  runs.join();
+  EXPECT_EQ(slow.get().sums, std::vector<float>({3}));
+  EXPECT_EQ(f.program->ran(), std::vector<int64_t>({1, 1, 1, 1, 1, 2}));
+}
+
 TEST(Scheduler, LargeBatchesAreCopiedByManyThreads) {
   Fixture f;
   Gate gate;
