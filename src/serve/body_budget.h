@@ -4,8 +4,10 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <string>
+#include <new>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 namespace vitrail::serve {
 
@@ -28,6 +30,24 @@ class BodyBudget {
   std::atomic<uint64_t> held_{0};
 };
 
+// Bytes that nobody writes zeros into before the content comes.
+template <class T>
+struct Untouched : std::allocator<T> {
+  template <class U>
+  struct rebind {
+    using other = Untouched<U>;
+  };
+  template <class U>
+  void construct(U* at) noexcept {
+    ::new (static_cast<void*>(at)) U;
+  }
+  template <class U, class... Values>
+  void construct(U* at, Values&&... values) {
+    ::new (static_cast<void*>(at)) U(std::forward<Values>(values)...);
+  }
+};
+using Bytes = std::vector<char, Untouched<char>>;
+
 // A body that grows within the budget, and gives back what it took at its end. Without a budget nothing bounds it.
 class HeldBody {
  public:
@@ -35,7 +55,8 @@ class HeldBody {
   explicit HeldBody(std::shared_ptr<BodyBudget> budget) : budget_(std::move(budget)) {}
   HeldBody(HeldBody&& other) noexcept { *this = std::move(other); }
   HeldBody& operator=(HeldBody&& other) noexcept {
-    std::swap(text, other.text);
+    std::swap(bytes, other.bytes);
+    std::swap(begin, other.begin);
     std::swap(budget_, other.budget_);
     std::swap(taken_, other.taken_);
     return *this;
@@ -43,15 +64,19 @@ class HeldBody {
   ~HeldBody() {
     if (budget_) budget_->give_back(taken_);
   }
-  // Before `bytes` more go into the text.
-  bool grow(uint64_t bytes) {
+  // Before `count` more come.
+  bool grow(uint64_t count) {
     if (!budget_) return true;
-    if (!budget_->take(bytes)) return false;
-    taken_ += bytes;
+    if (!budget_->take(count)) return false;
+    taken_ += count;
     return true;
   }
+  std::string_view view() const { return {bytes.data() + begin, bytes.size() - begin}; }
+  size_t size() const { return bytes.size() - begin; }
+  bool empty() const { return size() == 0; }
 
-  std::string text;
+  Bytes bytes;
+  size_t begin = 0;  // of the body in them
 
  private:
   std::shared_ptr<BodyBudget> budget_;

@@ -79,15 +79,15 @@ Fault inflate_body(Coding coding, std::string_view data, uint64_t most, HeldBody
   for (int members = 1;;) {
     const size_t read = data.size() - static_cast<size_t>(bytes(data.data() + data.size()) - z.next_in);
     // One byte more than may be shows that there is more.
-    if (size == body.text.size()) {
+    if (size == body.bytes.size()) {
       const uint64_t step = std::min(std::clamp(size, kLeastStep, kMostStep), most - size + 1);
       if (!body.grow(step))
         return {Cause::kBusy, "the inflated body does not fit beside those of other requests (--max-body-total); try again later"};
-      body.text.resize(size + step);
+      body.bytes.resize(size + step);
     }
     z.avail_in = static_cast<uInt>(std::min<size_t>(data.size() - read, std::numeric_limits<uInt>::max()));
-    z.next_out = bytes(body.text.data() + size);
-    const uint64_t room = body.text.size() - size;
+    z.next_out = bytes(body.bytes.data() + size);
+    const uint64_t room = body.bytes.size() - size;
     z.avail_out = static_cast<uInt>(room);
     const int result = inflate(&z, Z_NO_FLUSH);
     size += room - z.avail_out;
@@ -106,7 +106,7 @@ Fault inflate_body(Coding coding, std::string_view data, uint64_t most, HeldBody
                    data.size() - left, z.msg ? z.msg : "no such format");
     }
   }
-  body.text.resize(size);
+  body.bytes.resize(size);
   return {};
 }
 

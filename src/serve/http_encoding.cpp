@@ -78,8 +78,8 @@ HttpHandler with_encodings(Service& service, HttpHandler inner, uint64_t max_bod
     auto kept = std::make_shared<HttpRequest>(std::move(request));
     const bool taken = service.offload([inner, kept, state, done, coding, max_body] {
       auto body = std::make_shared<HeldBody>(kept->budget);
-      if (const Fault bad = inflate_body(*coding, *kept->body, max_body, *body); !bad.ok()) return done(error_reply(bad));
-      kept->body = std::shared_ptr<const std::string>(body, &body->text);
+      if (const Fault bad = inflate_body(*coding, kept->body->view(), max_body, *body); !bad.ok()) return done(error_reply(bad));
+      kept->body = std::move(body);
       kept->content_encoding.clear();
       state->begin(inner(std::move(*kept), done));
     });

@@ -23,7 +23,7 @@ struct HttpRequest {
   std::string authorization;
   std::string traceparent;
   std::string peer;  // address and port
-  std::shared_ptr<const std::string> body;
+  std::shared_ptr<const HeldBody> body;
   std::shared_ptr<BodyBudget> budget{};  // that its body counts in; null: none
   bool from_loopback = false;
   bool alone = false;  // its connection has the thread that it is on for itself

@@ -152,7 +152,7 @@ class Routes {
     if (request.body->size() > kMaxControlBody)
       return finish(done, error_reply(fault(Cause::kTooLarge, "{} bytes; such a request has at most {}",
                                             request.body->size(), kMaxControlBody)));
-    const auto json = parse_json(request.body->empty() ? std::string_view("{}") : std::string_view(*request.body));
+    const auto json = parse_json(request.body->empty() ? std::string_view("{}") : request.body->view());
     if (!json.ok()) return finish(done, error_reply(fault_of(json.status())));
     return finish(done, json_reply(change(*json)));
   }
@@ -195,7 +195,7 @@ class Routes {
     if (!request.header_length.empty() && !parse_number(request.header_length, header))
       return finish(done, error_reply(fault(Cause::kInvalid, "Inference-Header-Content-Length '{}' is no number",
                                             request.header_length.substr(0, 50))));
-    auto parsed = parse_infer_request(std::as_bytes(std::span(*request.body)), header, request.body);
+    auto parsed = parse_infer_request(std::as_bytes(std::span(request.body->view())), header, request.body);
     if (!parsed.ok()) return finish(done, error_reply(fault_of(parsed.status())));
     parsed->model = model;
     parsed->version = version;
@@ -234,7 +234,7 @@ class Routes {
                              read("priority", call.priority, 0, INT32_MAX)})
       if (!bad.ok()) return finish(done, error_reply(bad));
     call.timeout_us = timeout_us;
-    return service_.classify(std::move(call), request.body, top, [done](Reply<Classified> classes) {
+    return service_.classify(std::move(call), request.body->view(), top, [done](Reply<Classified> classes) {
       if (!classes.ok()) return done(error_reply(classes.fault()));
       OrderedJson list = OrderedJson::array();
       for (const Classification& c : classes->top)
@@ -250,7 +250,7 @@ class Routes {
                                             request.body->size(), kMaxControlBody)));
     if (path.size() == 3 && path[2] == "index")
       return only("POST", request, done, [&] {
-        const auto json = parse_json(request.body->empty() ? std::string_view("{}") : std::string_view(*request.body));
+        const auto json = parse_json(request.body->empty() ? std::string_view("{}") : request.body->view());
         if (!json.ok()) return error_reply(fault_of(json.status()));
         const bool ready = json->is_object() && json->contains("ready") && (*json)["ready"] == true;
         return json_reply(service_.index(ready));
@@ -281,7 +281,7 @@ class Routes {
       if (request.body->size() > kMaxControlBody)
         return error_reply(fault(Cause::kTooLarge, "{} bytes; such a request has at most {}", request.body->size(),
                                  kMaxControlBody));
-      const auto json = parse_json(*request.body);
+      const auto json = parse_json(request.body->view());
       if (!json.ok()) return error_reply(fault_of(json.status()));
       Status status;
       const JsonCursor cursor(*json, status);

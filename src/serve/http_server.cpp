@@ -14,6 +14,7 @@
 
 #include "core/clock.h"
 #include "core/error.h"
+#include "core/parse_number.h"
 
 namespace vitrail::serve {
 namespace {
@@ -22,12 +23,13 @@ namespace beast = boost::beast;
 namespace http = beast::http;
 
 constexpr size_t kHeaderBytes = 32768;     // room for one read of a header
+constexpr size_t kAlignment = 64;
 constexpr size_t kBodyBytes = 256 * 1024;  // a body is read and grows by so much at once
 
 // A request's body that counts in a budget as it arrives. Beast asks for these names.
 struct BudgetBody {
   using value_type = HeldBody;
-  static uint64_t size(const value_type& body) { return body.text.size(); }
+  static uint64_t size(const value_type& body) { return body.size(); }
 
   class reader {
    public:
@@ -35,7 +37,7 @@ struct BudgetBody {
     reader(http::header<kRequest, Fields>&, value_type& body) : body_(body) {}
     void init(const boost::optional<uint64_t>& length, error_code& error) {
       error = {};
-      if (length) body_.text.reserve(static_cast<size_t>(*length));  // not touched until it comes
+      if (length) body_.bytes.reserve(static_cast<size_t>(*length));  // not touched until it comes
     }
     template <class Buffers>
     size_t put(const Buffers& buffers, error_code& error) {
@@ -45,7 +47,10 @@ struct BudgetBody {
         error = make_error_code(boost::system::errc::not_enough_memory);
         return 0;
       }
-      for (const auto& part : beast::buffers_range_ref(buffers)) body_.text.append(static_cast<const char*>(part.data()), part.size());
+      for (const auto& part : beast::buffers_range_ref(buffers)) {
+        const auto* from = static_cast<const char*>(part.data());
+        body_.bytes.insert(body_.bytes.end(), from, from + part.size());
+      }
       return bytes;
     }
     void finish(error_code& error) { error = {}; }
@@ -187,7 +192,7 @@ class ConnectionOn : public Connection, public std::enable_shared_from_this<Conn
     if (!error && !parser.is_done()) {
       expect(shared_->options.body_timeout);
       if (const auto length = parser.content_length(); length && !parser.chunked())
-        co_await read_body(parser.get().body(), static_cast<size_t>(*length), error);
+        co_await read_body(parser.get(), static_cast<size_t>(*length), error);
       else
         co_await http::async_read(stream_, buffer_, parser, into(error));
     }
@@ -207,24 +212,32 @@ class ConnectionOn : public Connection, public std::enable_shared_from_this<Conn
   }
 
   // A body of known length goes straight to where it stays; the parser would copy it. Memory is touched as bytes come:
-  // a client that only promises them costs nothing.
-  asio::awaitable<void> read_body(HeldBody& body, size_t length, error_code& error) {
-    std::string& text = body.text;
-    text.reserve(length);
+  // a client that only promises them costs nothing. Binary tensors begin where a vector may: they can be computed from
+  // where they lie.
+  asio::awaitable<void> read_body(typename Parser::value_type& message, size_t length, error_code& error) {
+    HeldBody& body = message.body();
+    Bytes& bytes = body.bytes;
+    bytes.reserve(length + kAlignment);
+    const auto said = message["Inference-Header-Content-Length"];
+    size_t header = 0;
+    if (!said.empty() && parse_number(std::string_view(said.data(), said.size()), header))
+      body.begin = (kAlignment - (reinterpret_cast<uintptr_t>(bytes.data()) + header) % kAlignment) % kAlignment;
+    bytes.resize(body.begin);
     const auto grow = [&](size_t bytes) {
       if (!body.grow(bytes)) error = make_error_code(boost::system::errc::not_enough_memory);
       return !error;
     };
     const size_t here = std::min(length, buffer_.size());
     if (!grow(here)) co_return;
-    text.assign(static_cast<const char*>(buffer_.data().data()), here);
+    const auto* begun = static_cast<const char*>(buffer_.data().data());
+    bytes.insert(bytes.end(), begun, begun + here);
     buffer_.consume(here);
-    while (text.size() < length) {
-      const size_t from = text.size(), count = std::min(length - from, kBodyBytes);
+    while (body.size() < length) {
+      const size_t from = bytes.size(), count = std::min(length - body.size(), kBodyBytes);
       if (!grow(count)) co_return;
-      text.resize(from + count);
+      bytes.resize(from + count);
       const auto all_at_once = [count](const error_code& e, size_t done) { return e ? 0 : count - done; };
-      co_await asio::async_read(stream_, asio::buffer(text.data() + from, count), all_at_once, into(error));
+      co_await asio::async_read(stream_, asio::buffer(bytes.data() + from, count), all_at_once, into(error));
       if (error) co_return;
     }
   }
@@ -243,8 +256,7 @@ class ConnectionOn : public Connection, public std::enable_shared_from_this<Conn
     request.authorization = text(message[http::field::authorization]);
     request.traceparent = text(message["traceparent"]);
     request.accept_encoding = text(message[http::field::accept_encoding]);
-    const auto body = std::make_shared<const HeldBody>(std::move(message.body()));
-    request.body = std::shared_ptr<const std::string>(body, &body->text);
+    request.body = std::make_shared<const HeldBody>(std::move(message.body()));
     request.budget = shared_->options.budget;
     request.from_loopback = loopback_;
     request.alone = lane_.busy = lane_.connections == 1;

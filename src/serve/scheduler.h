@@ -97,7 +97,8 @@ class Scheduler {
   void insert(std::unique_ptr<Entry> entry, int64_t deadline_ns, bool delays, bool delayed);
   std::unique_ptr<Entry> take(size_t index);
   void run(Entries batch, Staging& staging);
-  Status run_rows(int64_t rows, Staging& staging, std::vector<Tensor>& outputs);
+  bool runs_in_place(const Job& job, const Staging& staging) const;
+  Status run_rows(int64_t rows, Staging& staging, std::vector<Tensor>& outputs, const Job* alone = nullptr);
   int64_t gather(const Entries& batch, Staging& staging);
   void finish(std::unique_ptr<Entry> entry, JobResult result);
   void release(std::unique_ptr<Entry> entry, JobResult result);

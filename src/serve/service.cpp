@@ -195,7 +195,7 @@ Service::Cancel Service::infer(InferRequest request, std::function<void(Reply<In
   return start(std::move(call));
 }
 
-Service::Cancel Service::classify(InferRequest request, std::shared_ptr<const std::string> picture, int top,
+Service::Cancel Service::classify(InferRequest request, std::string_view picture, int top,
                                   std::function<void(Reply<Classified>)> done) {
   auto call = std::make_shared<Call>();
   call->request = std::move(request);
@@ -206,9 +206,9 @@ Service::Cancel Service::classify(InferRequest request, std::shared_ptr<const st
     if (!status.ok()) return done(fault_of(status)), [] {};
   // A BYTES tensor of one element.
   auto data = std::make_shared<std::string>();
-  const auto length = static_cast<uint32_t>(picture->size());
-  data->reserve(picture->size() + sizeof length);
-  data->append(reinterpret_cast<const char*>(&length), sizeof length).append(*picture);
+  const auto length = static_cast<uint32_t>(picture.size());
+  data->reserve(picture.size() + sizeof length);
+  data->append(reinterpret_cast<const char*>(&length), sizeof length).append(picture);
   call->request.inputs = {{(*found)->inputs()[0].name, std::string(kBytes), {1}, std::as_bytes(std::span(*data)), data, {}}};
   call->done = [top, done](const ServedModel& model, JobResult result) {
     if (!result.fault.ok()) return done(std::move(result.fault));

@@ -39,8 +39,8 @@ class Service {
 
   // `done` is called exactly once, on any thread, perhaps before infer() returns; it must neither block nor call back.
   Cancel infer(InferRequest request, std::function<void(Reply<InferResponse>)> done);
-  // Of one encoded picture the `top` most probable classes.
-  Cancel classify(InferRequest request, std::shared_ptr<const std::string> picture, int top,
+  // Of one encoded picture, which is copied, the `top` most probable classes.
+  Cancel classify(InferRequest request, std::string_view picture, int top,
                   std::function<void(Reply<Classified>)> done);
 
   // Repository::load or unload, which take their time, on a thread of their own; `done` as above.

@@ -77,6 +77,24 @@ TEST(Scheduler, ARequestWithNanFailsAloneAndNamesTheElement) {
   EXPECT_EQ(f.statistics.snapshot().failed_other, 1u);
 }
 
+TEST(Scheduler, ALoneRequestIsReadWhereItLiesIfItIsAligned) {
+  Fixture f;
+  f.start();
+  auto [job, future] = sum_job(5, 2);
+  const void* data = job.inputs[0].data();
+  f.scheduler->submit(job);
+  EXPECT_EQ(future.get().sums, std::vector<float>({5, 6}));
+  EXPECT_EQ(f.program->read, data);
+  auto [odd, answer] = sum_job(8, 2);
+  auto shifted = std::make_shared<std::vector<std::byte>>(odd.inputs[0].size() + 1);
+  std::ranges::copy(odd.inputs[0], shifted->begin() + 1);
+  odd.inputs[0] = std::span<const std::byte>(*shifted).subspan(1);
+  odd.owner = shifted;
+  f.scheduler->submit(odd);
+  EXPECT_EQ(answer.get().sums, std::vector<float>({8, 9}));
+  EXPECT_NE(f.program->read, static_cast<const void*>(shifted->data() + 1));
+}
+
 TEST(Scheduler, SubmitRunsWhatMayRunHereWhileNobodyWaits) {
   Fixture f;
   Gate gate;
