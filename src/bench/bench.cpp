@@ -24,6 +24,18 @@ double flops_per_image(const std::vector<LayerReport>& layers) {
   return sum;
 }
 
+// What an image takes where every layer runs at the peak of its precision; nothing when a peak is not known.
+std::optional<double> least_seconds_per_image(const std::vector<LayerReport>& layers, const BenchOptions& options) {
+  double seconds = 0;
+  for (const LayerReport& layer : layers) {
+    if (!(layer.flops_per_image > 0)) continue;
+    const auto& peak = layer.precision == dtype_name(DType::kI8) ? options.peak_int8_gflops : options.peak_gflops;
+    if (!peak || !(*peak > 0)) return std::nullopt;
+    seconds += layer.flops_per_image / (*peak * 1e9);
+  }
+  return seconds;
+}
+
 Status time_layers(const BenchSubject& subject, const BenchSubject::Run& run, const BenchOptions& options,
                    double max_seconds, BenchResult& result) {
   LayerTimer timer(subject.layers.size());
@@ -69,8 +81,8 @@ void finish(const BenchSubject& subject, const BenchOptions& options, Timing tim
         static_cast<double>(result.iterations) * static_cast<double>(result.batch) / wall;
   if (const double flops = flops_per_image(subject.layers); flops > 0) {
     result.gflops = flops * result.images_per_second / 1e9;
-    if (options.peak_gflops && *options.peak_gflops > 0)
-      result.peak_fraction = *result.gflops / *options.peak_gflops;
+    if (const auto least = least_seconds_per_image(subject.layers, options))
+      result.peak_fraction = *least * result.images_per_second;
   }
   result.device = device_figures(timing.samples, result.batch);
   result.samples = std::move(timing.samples);
@@ -167,6 +179,7 @@ BenchReport begin_report(const BenchSubject& subject, const BenchOptions& option
   report.machine.gpu = subject.gpu;
   report.timestamp = utc_timestamp();
   report.peak_gflops = options.peak_gflops;
+  report.peak_int8_gflops = options.peak_int8_gflops;
   report.warm_up = options.warm_up;
   report.iterations = options.iterations;
   report.idle_ms = options.idle_ms;

@@ -57,7 +57,7 @@ struct BenchResult {
   int64_t peak_rss_bytes = 0;
   int64_t planned_bytes = 0;            // all streams
   std::optional<double> gflops;         // achieved; absent when the FLOPs are not known
-  std::optional<double> peak_fraction;  // gflops / measured peak
+  std::optional<double> peak_fraction;  // the time that the layers would take at their precision's peak / the time taken
   std::optional<DeviceFigures> device;  // absent where the backend has no device
   int64_t device_bytes = 0;             // of the program and all streams; 0 where there is no device
   int64_t iterations = 0;               // timed batches, all streams together
@@ -79,7 +79,8 @@ struct BenchOptions {
   // quick one does not use goes to the later ones.
   std::optional<double> max_seconds;
   bool layers = false;                // a separate pass after the timed one
-  std::optional<double> peak_gflops;  // measured multiply-add peak of this machine
+  // Measured multiply-add peaks of this machine: of floats and, where layers compute in bytes, of those.
+  std::optional<double> peak_gflops, peak_int8_gflops;
   Clock clock = steady_nanoseconds;
   // May be empty. Called with `done` of `total` configurations before each, and with `done` == `total` at the
   // end.
@@ -90,7 +91,7 @@ struct BenchReport {
   std::string model, engine_hash, backend, precision, isa, label, runner;
   Machine machine;
   std::string timestamp;
-  std::optional<double> peak_gflops;
+  std::optional<double> peak_gflops, peak_int8_gflops;
   double idle_ms = 0;
   int64_t warm_up = 0, iterations = 0;  // as asked for, on each stream
   std::optional<double> max_seconds;

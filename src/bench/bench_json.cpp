@@ -105,6 +105,7 @@ Json to_json(const BenchReport& r) {
       {"machine", machine_json(r.machine)},
       {"timestamp", r.timestamp},
       {"peak_gflops", or_null(r.peak_gflops)},
+      {"peak_int8_gflops", or_null(r.peak_int8_gflops)},
       {"protocol",
        {{"warm_up", r.warm_up}, {"iterations", r.iterations}, {"idle_ms", r.idle_ms}, {"max_seconds", or_null(r.max_seconds)}}},
       {"cancelled", r.cancelled},

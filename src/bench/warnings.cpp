@@ -26,12 +26,13 @@ void add_warnings(BenchReport& report) {
           "batch {}: copying to or from the device ({:.3f} and {:.3f} ms) takes as long as computing "
           "({:.3f} ms); build with --input uint8 or run several streams",
           r.batch, r.device->h2d.median / 1e3, r.device->d2h.median / 1e3, r.device->compute.median / 1e3));
+    const bool few = r.iterations < kMinForP99;
     if (r.shortened)
-      warn(fmt::format("batch {}: shortened by --max-seconds to {} of {} iterations", r.batch, r.iterations,
-                       report.iterations * r.streams));
-    if (r.iterations < kMinForP99)
-      warn(fmt::format("batch {}: {} iterations are too few for a p99; it is the maximum", r.batch,
-                       r.iterations));
+      warn(fmt::format("batch {}: shortened by --max-seconds to {} of {} iterations{}", r.batch, r.iterations,
+                       report.iterations * r.streams, few ? ", too few for a p99: it is the maximum" : ""));
+    else if (few)
+      warn(fmt::format("batch {}: {} iteration{} too few for a p99: it is the maximum", r.batch, r.iterations,
+                       r.iterations == 1 ? " is" : "s are"));
     if (r.peak_fraction && *r.peak_fraction > 1)
       warn(fmt::format(
           "batch {}: {:.0f} % of the measured peak; the peak was measured too low, measure it again on "

@@ -3,6 +3,8 @@
 
 #include <malloc.h>
 
+#include <algorithm>
+
 #include "backends/cpu/kernels/kernels.h"
 #include "core/error.h"
 #include "graph/cost.h"
@@ -106,9 +108,14 @@ Result<BenchSubject> subject_of(Measured& m, const MeasureOptions& options) {
 }
 
 // A device's peak cannot be read off the host's cores.
-void find_peak(const Measured& m, BenchOptions& bench) {
-  if (runs_on_host(m.opened.engine->info.backend))
-    bench.peak_gflops = cpu::measure_fma_peak_gflops(bench.threads * bench.streams);
+void find_peaks(const Measured& m, BenchOptions& bench) {
+  const EngineInfo& info = m.opened.engine->info;
+  if (!runs_on_host(info.backend)) return;
+  const int threads = bench.threads * bench.streams;
+  if (!bench.peak_gflops) bench.peak_gflops = cpu::measure_fma_peak_gflops(threads);
+  const auto in_bytes = [](const LayerReport& layer) { return layer.precision == dtype_name(DType::kI8); };
+  if (!bench.peak_int8_gflops && std::ranges::any_of(info.layers, in_bytes))
+    bench.peak_int8_gflops = cpu::measure_byte_peak_gops(threads);
 }
 
 }  // namespace
@@ -116,7 +123,7 @@ void find_peak(const Measured& m, BenchOptions& bench) {
 Status measure_engine(const std::string& engine_path, MeasureOptions options, BenchReport& report) {
   Measured measured;
   VTL_ASSIGN(measured.opened, open_engine(engine_path, {options.isa, options.bench.threads}));
-  find_peak(measured, options.bench);
+  find_peaks(measured, options.bench);
   VTL_ASSIGN(const BenchSubject subject, subject_of(measured, options));
   return run_bench(subject, options.bench, report);
 }
@@ -140,7 +147,7 @@ Status measure_engines(const std::vector<std::string>& engines, MeasureOptions o
   std::vector<BenchSubject> subjects;
   for (size_t i = 0; i < engines.size(); ++i) {
     VTL_ASSIGN(measured[i].opened, open_engine(engines[i], {options.isa, options.bench.threads}));
-    if (i == 0) find_peak(measured[i], options.bench);
+    find_peaks(measured[i], options.bench);
     VTL_ASSIGN(BenchSubject subject, subject_of(measured[i], options));
     subjects.push_back(std::move(subject));
   }

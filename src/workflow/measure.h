@@ -9,7 +9,7 @@
 namespace vitrail {
 
 struct MeasureOptions {
-  BenchOptions bench;  // its peak_gflops is filled in
+  BenchOptions bench;  // its peaks are filled in
   std::string isa;
   int64_t workspace_bytes = 0;  // 0: the cap of the build
 };

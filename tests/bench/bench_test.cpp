@@ -175,6 +175,21 @@ TEST_F(Bench, UnknownFlopsAndPeakAreNullNotZero) {
   EXPECT_TRUE(to_json(report)["results"][0]["peak_fraction"].is_null());
 }
 
+TEST_F(Bench, LayersInBytesAreHeldAgainstThePeakOfBytes) {
+  subject.layers[0].precision = "INT8";
+  options.peak_gflops = 1000;
+  options.peak_int8_gflops = 6000;
+  ASSERT_TRUE(run_bench(subject, options, report).ok());
+  // 3 GFLOP at 6000 and 1 at 1000 are 1.5 of the 2 ms; against 1000 alone it would be 200 %.
+  EXPECT_DOUBLE_EQ(*report.results[0].peak_fraction, 0.75);
+  EXPECT_DOUBLE_EQ(to_json(report)["peak_int8_gflops"].get<double>(), 6000);
+  EXPECT_THAT(report.warnings, Not(Contains(HasSubstr("peak"))));
+
+  options.peak_int8_gflops.reset();
+  ASSERT_TRUE(run_bench(subject, options, report).ok());
+  EXPECT_FALSE(report.results[0].peak_fraction);
+}
+
 TEST_F(Bench, NonsenseIsAUsageError) {
   options.batches = {};
   EXPECT_EQ(run_bench(subject, options, report).code(), Code::kUsage);
@@ -188,7 +203,7 @@ TEST_F(Bench, JsonHasTheKeysThatOthersBuildOn) {
   ASSERT_TRUE(run_bench(subject, options, report).ok());
   const auto json = to_json(report);
   for (const char* key : {"model", "engine_hash", "backend", "precision", "isa", "machine", "timestamp",
-                          "peak_gflops", "results", "warnings", "label", "runner", "kind", "schema"})
+                          "peak_gflops", "peak_int8_gflops", "results", "warnings", "label", "runner", "kind", "schema"})
     EXPECT_TRUE(json.contains(key)) << key;
   for (const char* key : {"cpu", "cores", "isa_flags", "memory_bytes", "kernel", "governor"})
     EXPECT_TRUE(json["machine"].contains(key)) << key;

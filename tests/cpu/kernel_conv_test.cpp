@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "backends/cpu/kernels/depthwise.h"
 #include "cpu/kernel_testing.h"
 
 namespace vitrail::cpu {
@@ -96,18 +97,28 @@ void check(const Kernels& kernels, const Problem& p, bool transposed) {
   }
 
   ThreadPool pool(p.threads);
+  std::vector<float> arranged(c.weights.size(), kNan);
   if (transposed) {
-    std::vector<float> arranged(c.weights.size(), kNan);
     arrange_transposed(a, arranged.data());
     c.args.weights = arranged.data();
-    Scratch scratch(conv_transpose_scratch_floats(a, p.threads));
-    conv_transpose(kernels, pool, c.args, scratch.get());
-    EXPECT_TRUE(near(c.out, sum, tolerance));
-  } else {
-    Scratch scratch(conv_scratch_floats(a, p.threads));
-    conv(kernels, pool, a, scratch.get());
-    EXPECT_TRUE(near(c.out, sum, tolerance));
   }
+  const auto run = [&] {
+    Scratch scratch((transposed ? conv_transpose_scratch_floats : conv_scratch_floats)(a, p.threads));
+    (transposed ? conv_transpose : conv)(kernels, pool, a, scratch.get());
+  };
+  run();
+  EXPECT_TRUE(near(c.out, sum, tolerance));
+
+  // With weights that were packed beforehand, the same bits.
+  const std::vector<float> first = std::exchange(c.out, std::vector<float>(c.out.size(), kNan));
+  std::vector<float> packed(c.weights.size(), kNan);
+  (transposed ? pack_conv_transpose : pack_conv)(kernels, a, packed.data());
+  c.args.packed = packed.data();
+  c.args.weights = nullptr;
+  if (!transposed && is_depthwise(a)) c.args.weights = c.weights.data();
+  c.args.out = c.out.data();
+  run();
+  EXPECT_TRUE(same_bits(first.data(), c.out.data(), first.size()));
 }
 
 const Problem kProblems[] = {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "backends/cpu/kernels/table.h"
 #include "cpu/kernel_testing.h"
 
 namespace vitrail::cpu {
@@ -45,6 +46,22 @@ TEST(FmaPeak, IsAPlausibleRate) {
   const double one = measure_fma_peak_gflops(1);  // of one core
   EXPECT_GT(one, 0.1);
   EXPECT_LT(one, 2000.0);
+}
+
+TEST(BytePeak, LoopsDoTheProductsTheyCount) {
+  for (const Isa isa : all_isas()) {
+    if (!isa_supported(isa)) continue;
+    SCOPED_TRACE(isa_name(isa));
+    const IntegerKernels& kernels = kernels_for(isa).integers;
+    int64_t one = 0, three = 0;
+    const int32_t sum = kernels.product_loop(1, &one);  // of ones, so of as many as K has
+    EXPECT_EQ(one, 2 * int64_t{sum} * kernels.block * kernels.strip);
+    EXPECT_EQ(kernels.product_loop(3, &three), sum);
+    EXPECT_EQ(three, 3 * one);
+  }
+  const double peak = measure_byte_peak_gops(1);
+  EXPECT_GT(peak, 0.1);
+  EXPECT_LT(peak, 20000.0);
 }
 
 }  // namespace

@@ -214,6 +214,7 @@ Status CpuProgram::make_steps() {
     if (const std::string reason = entry->refuse(*graph_, node); !reason.empty())
       return bad_input("layer '{}': kernel '{}' cannot run it: {}", node.name, kernel, reason);
     steps_.push_back(entry->make ? entry->make(*graph_, node) : nullptr);
+    if (steps_.back()) steps_.back()->load(*graph_, kernels_for(isa_));
   }
   return {};
 }

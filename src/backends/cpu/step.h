@@ -30,10 +30,12 @@ struct RunState {
   float* scratch_floats() const { return reinterpret_cast<float*>(scratch); }
 };
 
-// A node with its sizes worked out; immutable, shared by all contexts. run() allocates nothing.
+// A node with its sizes worked out; immutable once loaded, shared by all contexts. run() allocates nothing.
 class Step {
  public:
   virtual ~Step() = default;
+  // Lays out constants for the instruction set, where the engine's layout does not serve all of them.
+  virtual void load(const Graph&, const Kernels&) {}
   virtual int64_t scratch_bytes(int64_t /*batch*/, int /*threads*/) const { return 0; }
   virtual Status run(const RunState& state) const = 0;
 };

@@ -64,15 +64,26 @@ struct Sizes {
 };
 
 // Weights [groups][rows][k] to blocks of rows.
-void pack_weights(const Kernels& kernels, ThreadPool& pool, const ConvArgs& args, const float* weights,
-                  int64_t k, float* packed) {
+void pack_weights(const Kernels& kernels, const ConvArgs& args, const float* weights, int64_t k, float* packed) {
   const int64_t rows = args.out_channels / args.groups;
   const Blocks cut(rows, kernels.block);
-  pool.parallel_for(args.groups * cut.count, [&](int64_t task, int) {
-    const int64_t i = task % cut.count;
-    const int64_t at = ((task / cut.count) * rows + cut.start(i)) * k;
-    kernels.pack_rows(weights + at, k, cut.size(i), k, 1.0f, cut.size(i), packed + at);
-  });
+  for (int64_t group = 0; group < args.groups; ++group)
+    for (int64_t i = 0; i < cut.count; ++i) {
+      const int64_t at = (group * rows + cut.start(i)) * k;
+      kernels.pack_rows(weights + at, k, cut.size(i), k, 1.0f, cut.size(i), packed + at);
+    }
+}
+
+// Calls body(y, x, offset) for each phase of a transposed convolution; its weights lie `offset` floats from the first.
+template <class Body>
+void for_each_phase(const ConvArgs& args, const Body& body) {
+  int64_t offset = 0;
+  for (int64_t ry = 0; ry < args.sh; ++ry)
+    for (int64_t rx = 0; rx < args.sw; ++rx) {
+      const Phase y = phase_y(args, ry), x = phase_x(args, rx);
+      body(y, x, offset);
+      offset += args.out_channels * (args.in_channels / args.groups) * y.axis.taps * x.axis.taps;
+    }
 }
 
 // All outputs of one phase. `packed` comes from pack_weights.
@@ -128,55 +139,63 @@ size_t conv_scratch_floats(const ConvArgs& args, int threads) {
   return conv_transpose_scratch_floats(args, threads);
 }
 
+void pack_conv(const Kernels& kernels, const ConvArgs& args, float* packed) {
+  pack_weights(kernels, args, args.weights, Sizes(args).k, packed);
+}
+
 void conv(const Kernels& kernels, ThreadPool& pool, const ConvArgs& args, float* scratch) {
   if (is_depthwise(args)) return depthwise(kernels, pool, args, scratch);
-  const Sizes sizes(args);
   const Phase y = plain_phase(args.kh, args.sh, args.pad_top, args.dh, args.out_height);
   const Phase x = plain_phase(args.kw, args.sw, args.pad_left, args.dw, args.out_width);
-  pack_weights(kernels, pool, args, args.weights, sizes.k, scratch);
-  run_phase(kernels, pool, args, y.axis, x.axis, scratch, scratch + sizes.weights);
+  const float* packed = args.packed;
+  if (!packed) {
+    pack_conv(kernels, args, scratch);
+    packed = scratch;
+    scratch += Sizes(args).weights;
+  }
+  run_phase(kernels, pool, args, y.axis, x.axis, packed, scratch);
 }
 
 size_t conv_transpose_scratch_floats(const ConvArgs& args, int threads) {
   const Sizes sizes(args);
-  return static_cast<size_t>(sizes.weights + threads * sizes.per_thread());
+  return static_cast<size_t>((args.packed ? 0 : sizes.weights) + threads * sizes.per_thread());
+}
+
+void pack_conv_transpose(const Kernels& kernels, const ConvArgs& args, float* packed) {
+  for_each_phase(args, [&](const Phase& y, const Phase& x, int64_t offset) {
+    const int64_t k = Sizes(args).channels * y.axis.taps * x.axis.taps;
+    pack_weights(kernels, args, args.weights + offset, k, packed + offset);
+  });
 }
 
 void conv_transpose(const Kernels& kernels, ThreadPool& pool, const ConvArgs& args, float* scratch) {
-  const Sizes sizes(args);
-  const float* weights = args.weights;
-  for (int64_t ry = 0; ry < args.sh; ++ry) {
-    for (int64_t rx = 0; rx < args.sw; ++rx) {
-      const Phase y = phase_y(args, ry);
-      const Phase x = phase_x(args, rx);
-      const int64_t k = sizes.channels * y.axis.taps * x.axis.taps;
-      pack_weights(kernels, pool, args, weights, k, scratch);
-      run_phase(kernels, pool, args, y.axis, x.axis, scratch, scratch + sizes.weights);
-      weights += args.out_channels * k;
-    }
+  const float* packed = args.packed;
+  if (!packed) {
+    pack_conv_transpose(kernels, args, scratch);
+    packed = scratch;
+    scratch += Sizes(args).weights;
   }
+  for_each_phase(args, [&](const Phase& y, const Phase& x, int64_t offset) {
+    run_phase(kernels, pool, args, y.axis, x.axis, packed + offset, scratch);
+  });
 }
 
 void arrange_transposed(const ConvArgs& args, float* arranged) {
   const Sizes sizes(args);
-  for (int64_t ry = 0; ry < args.sh; ++ry) {
-    for (int64_t rx = 0; rx < args.sw; ++rx) {
-      const Phase y = phase_y(args, ry);
-      const Phase x = phase_x(args, rx);
-      for (int64_t m = 0; m < args.out_channels; ++m) {
-        const int64_t group = m / sizes.rows;
-        for (int64_t c = 0; c < sizes.channels; ++c) {
-          const float* kernel =
-              args.weights + ((group * sizes.channels + c) * sizes.rows + m % sizes.rows) * args.kh * args.kw;
-          for (int64_t ty = 0; ty < y.axis.taps; ++ty) {
-            for (int64_t tx = 0; tx < x.axis.taps; ++tx) {
-              *arranged++ = kernel[(y.first + ty * y.step) * args.kw + x.first + tx * x.step];
-            }
+  for_each_phase(args, [&](const Phase& y, const Phase& x, int64_t) {
+    for (int64_t m = 0; m < args.out_channels; ++m) {
+      const int64_t group = m / sizes.rows;
+      for (int64_t c = 0; c < sizes.channels; ++c) {
+        const float* kernel =
+            args.weights + ((group * sizes.channels + c) * sizes.rows + m % sizes.rows) * args.kh * args.kw;
+        for (int64_t ty = 0; ty < y.axis.taps; ++ty) {
+          for (int64_t tx = 0; tx < x.axis.taps; ++tx) {
+            *arranged++ = kernel[(y.first + ty * y.step) * args.kw + x.first + tx * x.step];
           }
         }
       }
     }
-  }
+  });
 }
 
 }  // namespace vitrail::cpu

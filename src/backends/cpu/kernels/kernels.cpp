@@ -16,6 +16,37 @@ Kernels with_integers(Kernels kernels, Isa isa, const IntegerKernels& integers) 
   return kernels;
 }
 
+// Giga-operations a second of loop(rounds, &operations) on all threads.
+template <class Loop>
+double measure_peak(int threads, Loop loop) {
+  ThreadPool pool(threads);
+  using Clock = std::chrono::steady_clock;
+  constexpr int kTrials = 8;
+  constexpr double kSecondsPerTrial = 0.002;
+  const auto run = [&](int64_t rounds) {
+    int64_t operations = 0;
+    const auto start = Clock::now();
+    pool.parallel_for(pool.threads(), [&](int64_t i, int) {
+      int64_t own = 0;
+      volatile auto sink = loop(rounds, &own);
+      (void)sink;
+      if (i == 0) operations = own * pool.threads();
+    });
+    return static_cast<double>(operations) / std::chrono::duration<double>(Clock::now() - start).count() * 1e-9;
+  };
+  // Enough rounds for a trial to outlast the start of the threads; the best trial is the one nobody
+  // disturbed.
+  constexpr double kFirstOperations = 1e7;
+  int64_t one_round = 0;
+  loop(1, &one_round);
+  const auto few = static_cast<int64_t>(kFirstOperations / static_cast<double>(one_round)) + 1;
+  const double first = run(few);
+  const double rounds = first * 1e9 * kSecondsPerTrial / static_cast<double>(one_round * pool.threads());
+  double best = first;
+  for (int i = 0; i < kTrials; ++i) best = std::max(best, run(static_cast<int64_t>(rounds) + few));
+  return best;
+}
+
 }  // namespace
 
 const Kernels& kernels_for(Isa isa) {
@@ -36,33 +67,10 @@ const Kernels& kernels_for(Isa isa) {
 Isa isa_of(const Kernels& kernels) { return kernels.isa; }
 int probe_vector_width(const Kernels& kernels) { return kernels.probe_width(); }
 
-double measure_fma_peak_gflops(int threads) {
-  const Kernels& kernels = kernels_for(best_isa());
-  ThreadPool pool(threads);
-  using Clock = std::chrono::steady_clock;
-  constexpr int kTrials = 8;
-  constexpr double kSecondsPerTrial = 0.002;
-  const auto run = [&](int64_t rounds) {
-    int64_t flops = 0;
-    const auto start = Clock::now();
-    pool.parallel_for(pool.threads(), [&](int64_t i, int) {
-      int64_t own = 0;
-      volatile float sink = kernels.fma_loop(rounds, &own);
-      (void)sink;
-      if (i == 0) flops = own * pool.threads();
-    });
-    return static_cast<double>(flops) / std::chrono::duration<double>(Clock::now() - start).count() * 1e-9;
-  };
-  // Enough rounds for a trial to outlast the start of the threads; the best trial is the one nobody
-  // disturbed.
-  constexpr int64_t kFirst = 20000;
-  int64_t one_round = 0;
-  kernels.fma_loop(1, &one_round);
-  const double first = run(kFirst);
-  const double rounds = first * 1e9 * kSecondsPerTrial / static_cast<double>(one_round * pool.threads());
-  double best = first;
-  for (int i = 0; i < kTrials; ++i) best = std::max(best, run(static_cast<int64_t>(rounds) + kFirst));
-  return best;
+double measure_fma_peak_gflops(int threads) { return measure_peak(threads, kernels_for(best_isa()).fma_loop); }
+
+double measure_byte_peak_gops(int threads) {
+  return measure_peak(threads, kernels_for(best_isa()).integers.product_loop);
 }
 
 }  // namespace vitrail::cpu

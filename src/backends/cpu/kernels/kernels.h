@@ -212,6 +212,7 @@ void gather_patches(ThreadPool& pool, const PatchArgs& args);
 // OW].
 struct ConvArgs {
   const float *x, *weights, *bias;
+  const float* packed = nullptr;  // from pack_conv(), for the same kernels; null: conv() packs them itself
   float* out;
   int64_t batch, in_channels, out_channels, groups;
   int64_t height, width, out_height, out_width;
@@ -220,11 +221,14 @@ struct ConvArgs {
 };
 size_t conv_scratch_floats(const ConvArgs& args, int threads);
 void conv(const Kernels& kernels, ThreadPool& pool, const ConvArgs& args, float* scratch);
+// Lays `args.weights` out as the instruction set's conv() reads them; as many floats.
+void pack_conv(const Kernels& kernels, const ConvArgs& args, float* packed);
 
 // ONNX ConvTranspose (NCHW), same fields; out_channels is all groups'. Each phase of the stride is a
 // convolution of its own, so that every output has one fixed order of summation. `weights` are those of
-// arrange_transposed: done once.
+// arrange_transposed, `packed` those of pack_conv_transpose (which takes arranged ones): both done once.
 size_t conv_transpose_scratch_floats(const ConvArgs& args, int threads);
+void pack_conv_transpose(const Kernels& kernels, const ConvArgs& args, float* packed);
 void conv_transpose(const Kernels& kernels, ThreadPool& pool, const ConvArgs& args, float* scratch);
 // From ONNX's [C, M/g, kh, kw] (`args.weights`) to one matrix a phase; as many floats. The layout depends on
 // the geometry in `args`, not on the extents of the image.
@@ -250,5 +254,7 @@ void resize_bilinear(const Kernels& kernels, ThreadPool& pool, const ResizeArgs&
 // GFLOP/s of independent multiply-adds in registers on `threads` threads, with the best ISA; takes about 20
 // ms.
 double measure_fma_peak_gflops(int threads);
+// The same of the products of bytes, out of L1: 10^9 operations a second, 2 for each multiply-add.
+double measure_byte_peak_gops(int threads);
 
 }  // namespace vitrail::cpu

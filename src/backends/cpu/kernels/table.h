@@ -90,6 +90,8 @@ struct IntegerKernels {
   // Queries [first, last) of one batch entry and head.
   void (*attention_head)(const ByteAttentionArgs& args, int64_t b, int64_t h, int64_t first, int64_t last,
                          uint8_t* scratch);
+  // Runs `rounds` rounds of a block's product that fits in L1; the operations done (2 × multiply-adds) come back in *ops.
+  int32_t (*product_loop)(int64_t rounds, int64_t* ops);
 };
 
 // Where byte_attention_head keeps what it works on; a block is of at most kMostBlockRows queries.

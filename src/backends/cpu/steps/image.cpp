@@ -2,6 +2,7 @@
 // Convolutions and resizing: what heads and decoders are made of.
 #include <algorithm>
 
+#include "backends/cpu/kernels/depthwise.h"
 #include "backends/cpu/steps/steps.h"
 #include "graph/edit.h"
 
@@ -46,6 +47,16 @@ class ConvStep : public Step {
         transposed_(node.op == Op::ConvTranspose),
         args_(conv_args(graph, node)) {}
 
+  void load(const Graph& graph, const Kernels& kernels) override {
+    if (!graph.is_constant(weight_) || (!transposed_ && is_depthwise(args_))) return;
+    const Tensor weight = graph.constant(weight_);
+    packed_ = Tensor(DType::kF32, weight.shape());
+    ConvArgs args = args_;
+    args.weights = weight.as<float>().data();
+    (transposed_ ? pack_conv_transpose : pack_conv)(kernels, args, packed_.as_mutable<float>().data());
+    args_.packed = packed_.as<float>().data();
+  }
+
   int64_t scratch_bytes(int64_t batch, int threads) const override {
     ConvArgs args = args_;
     args.batch = images_.at(batch);
@@ -70,6 +81,7 @@ class ConvStep : public Step {
   Dim images_;
   bool transposed_;
   ConvArgs args_;
+  Tensor packed_;
 };
 
 std::optional<Coordinates> coordinates_of(const Node& node) {
