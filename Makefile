@@ -3,9 +3,13 @@
 
 JOBS ?= $(shell nproc)
 
-demo: build
+# Built for this machine: without a GPU, without CUDA.
+demo: deps
+	cmake --preset release $$(scripts/gpus_here.sh)
+	cmake --build --preset release -j $(JOBS) --target vitrail_cli
 	scripts/demo.sh
 
+# Everything that the compilers here can build, for every GPU that is supported.
 build: deps
 	cmake --preset release
 	cmake --build --preset release -j $(JOBS)

@@ -1,10 +1,13 @@
 # Whether the CUDA backend is built. AUTO: when a CUDA compiler is found.
 set(VITRAIL_CUDA AUTO CACHE STRING "ON, OFF or AUTO")
-set(VITRAIL_CUDA_ARCHITECTURES "75-real;80-real;86-real;89-real;90a-real;120" CACHE STRING
-  "GPUs that the kernels are compiled for, as CMAKE_CUDA_ARCHITECTURES")
+set(VITRAIL_CUDA_ARCHITECTURES ALL CACHE STRING
+  "GPUs that the kernels are compiled for, as CMAKE_CUDA_ARCHITECTURES; ALL: every one that is supported")
 set(VITRAIL_HAS_CUDA OFF)
 if(NOT VITRAIL_CUDA STREQUAL "OFF")
   set(CMAKE_CUDA_ARCHITECTURES ${VITRAIL_CUDA_ARCHITECTURES})
+  if(VITRAIL_CUDA_ARCHITECTURES STREQUAL "ALL")
+    set(CMAKE_CUDA_ARCHITECTURES "75-real;80-real;86-real;89-real;90a-real;120")
+  endif()
   include(CheckLanguage)
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)

@@ -3,6 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/fetch_demo.sh demo/input
-build/bin/vitrail optimize demo/input/vit_s_focus.onnx --images demo/input/photographs -o demo \
+# As the model was trained: the whole picture, the rest filled up.
+echo '{"height":224,"width":224,"resize_mode":"longest","interpolation":"bilinear"}' >demo/input/preprocess.json
+build/bin/vitrail optimize demo/input/vit_s_focus.onnx --preprocess demo/input/preprocess.json \
+  --images demo/input/photographs -o demo \
   --max-seconds "${DEMO_SECONDS:-60}" --layers
 build/bin/vitrail run demo/engine.vtl --image demo/input/photographs/chelsea.png --output output_importance=demo/chelsea_focus.png
