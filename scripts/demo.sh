@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a model file to a verified, measured and reported engine: see demo/report.html afterwards.
+# From a model file to a verified, measured and reported engine: see demo/report.html and demo/astronaut_focus.png afterwards.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/fetch_demo.sh demo/input
@@ -8,4 +8,5 @@ echo '{"height":224,"width":224,"resize_mode":"longest","interpolation":"bilinea
 build/bin/vitrail optimize demo/input/vit_s_focus.onnx --preprocess demo/input/preprocess.json \
   --images demo/input/photographs -o demo \
   --max-seconds "${DEMO_SECONDS:-60}" --layers
-build/bin/vitrail run demo/engine.vtl --image demo/input/photographs/chelsea.png --output output_importance=demo/chelsea_focus.png
+# What people look at first, bright.
+build/bin/vitrail run demo/engine.vtl --image demo/input/photographs/astronaut.png --output output_importance=demo/astronaut_focus.png
