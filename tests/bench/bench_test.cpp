@@ -176,7 +176,7 @@ TEST_F(Bench, UnknownFlopsAndPeakAreNullNotZero) {
 }
 
 TEST_F(Bench, LayersInBytesAreHeldAgainstThePeakOfBytes) {
-  subject.layers[0].precision = "INT8";
+  subject.layers[0].precision = "int8";
   options.peak_gflops = 1000;
   options.peak_int8_gflops = 6000;
   ASSERT_TRUE(run_bench(subject, options, report).ok());

@@ -4,11 +4,13 @@
 // The most that the products of bytes can reach: one full block times one strip, over and over.
 inline int32_t product_loop(int64_t rounds, int64_t* ops) {
   constexpr int64_t kBytes = 512;  // of K: long beside what starts and ends a tile
+  alignas(64) uint8_t ones[kBlockRows * kBytes];
   alignas(64) uint8_t a[kBlockRows * kBytes * kExpansion];
   alignas(64) uint8_t b[kBlockStrip * kBytes];
   alignas(64) int32_t start[kBlockStrip] = {};
   alignas(64) int32_t sums[kBlockRows * kBlockStrip];
-  std::memset(a, 1, sizeof a);
+  std::memset(ones, 1, sizeof ones);
+  pack_block(ones, kBytes, kBlockRows, kBytes, 0, a);
   std::memset(b, 1, sizeof b);
   BlockProduct product;
   for (int64_t n = 0; n < rounds; ++n) {
