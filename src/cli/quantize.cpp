@@ -76,8 +76,8 @@ Status run_quantize(const QuantizeFlags& flags) {
   VTL_ASSIGN(options.max_drop, parse_share(flags.max_drop));
   const auto method = quant::method_from_name(flags.method);
   if (!method) return usage_error("--method '{}': must be minmax, percentile, entropy or mse", flags.method);
-  options.method = *method;
-  options.percentile = flags.percentile / 100;
+  options.ranges.method = *method;
+  options.ranges.percentile = flags.percentile / 100;
   options.table_path = flags.table.empty() ? sidecar(flags.output, ".calibration.json") : flags.table;
   options.progress = progress_bar(flags.json);
   VTL_ASSIGN(const QuantizeOutcome outcome, quantize_model(flags.model, flags.output, options));
@@ -110,6 +110,8 @@ void add_quantize(CLI::App& app, Action& action) {
   verb->add_option("--method", flags->method, "Ranges of activations: minmax, percentile, entropy or mse")
       ->capture_default_str();
   verb->add_option("--percentile", flags->percentile, "With --method percentile, of each end")->capture_default_str();
+  verb->add_flag("--symmetric", o.ranges.symmetric,
+                 "Activations as int8 around zero, which is all that TensorRT computes, instead of uint8 with a zero point");
   verb->add_flag("--smooth,!--no-smooth", o.smooth,
                  "Move scale from activations into weights behind LayerNorms (on by default)");
   verb->add_flag("--attention", o.attention,

@@ -83,15 +83,15 @@ std::vector<float> mean_error(const std::vector<float>& matrix, const PreparedPr
 }  // namespace
 
 ByteParams prepare_input(const Graph& graph, const std::vector<const Product*>& readers, const ValueStats& stats,
-                         const Probe& probe, RangeMethod method, double percentile) {
+                         const Probe& probe, const RangeRule& rule) {
   const Range all{stats.low, stats.high};
   const size_t k = probe.channels;
   const bool fits =
       k > 0 && !probe.rows.empty() &&
       std::ranges::all_of(readers, [&](const Product* p) { return p->depth == static_cast<int64_t>(k); });
-  if (method != RangeMethod::kMse || !fits)
-    return byte_params(choose_range(stats.histogram, all, method, percentile));
-  return byte_params(least_error_range(probe.rows, square_norms(graph, readers, k), all));
+  if (rule.method != RangeMethod::kMse || !fits) return choose_params(stats.histogram, all, rule);
+  const auto norms = square_norms(graph, readers, k);
+  return byte_params(least_error_range(probe.rows, norms, all, rule.symmetric), rule.symmetric);
 }
 
 PreparedProduct prepare_product(const Graph& graph, const Product& product, const ByteParams& input,
@@ -148,10 +148,11 @@ class Inserter {
     if (!is_new) return it->second;
     const Value value = graph_.value(id);
     const ValueId scale = add_weight(graph_, value.name + ".scale", Tensor::f32({}, {p.scale}));
-    Tensor zero(DType::kU8, {});
-    zero.as_mutable<uint8_t>()[0] = p.zero;
+    const DType dtype = p.symmetric ? DType::kI8 : DType::kU8;
+    Tensor zero(dtype, {});
+    if (!p.symmetric) zero.as_mutable<uint8_t>()[0] = p.zero;
     const ValueId zero_point = add_weight(graph_, value.name + ".zero_point", std::move(zero));
-    const ValueId numbers = add_intermediate(graph_, value.name + ".quantized", DType::kU8, value.shape);
+    const ValueId numbers = add_intermediate(graph_, value.name + ".quantized", dtype, value.shape);
     it->second = add_intermediate(graph_, value.name + ".dequantized", DType::kF32, value.shape);
     made_.emplace_back(at, Node{Op::QuantizeLinear, value.name + ".quantize", {id, scale, zero_point},
                                 {numbers}, {}, ""});

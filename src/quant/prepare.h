@@ -25,7 +25,7 @@ struct PreparedProduct {
 // The range of a value that products read. With a probe and kMse: where the square error of those products is
 // least (range.h), else by the histogram.
 ByteParams prepare_input(const Graph& graph, const std::vector<const Product*>& readers, const ValueStats& stats,
-                         const Probe& probe, RangeMethod method, double percentile);
+                         const Probe& probe, const RangeRule& rule);
 
 // Symmetric weights, the scale of each output channel that with the least square error, squares of the input
 // taken into account. The correction takes the mean error of the output over the probe's rows away (Nagel et al.
@@ -34,7 +34,7 @@ PreparedProduct prepare_product(const Graph& graph, const Product& product, cons
                                 const ValueStats& stats, const Probe& probe);
 
 // A copy of the graph in which the products p with enabled[p] are surrounded by QuantizeLinear and
-// DequantizeLinear as ONNX defines integer products: activation uint8 (one pair for all readers of a value),
+// DequantizeLinear as ONNX defines integer products: activation uint8, or int8 where symmetric (one pair for all readers of a value),
 // weight int8 behind a DequantizeLinear along its output channels, bias float32.
 Graph insert_quantization(const Graph& graph, const ProductList& list, const std::vector<PreparedProduct>& prepared,
                           const std::vector<bool>& enabled);

@@ -129,9 +129,15 @@ float ByteParams::round_trip(float x) const {
   return (q - static_cast<float>(zero)) * scale;
 }
 
-ByteParams byte_params(Range range) {
+ByteParams byte_params(Range range, bool symmetric) {
   const float low = std::min(range.low, 0.0f), high = std::max(range.high, 0.0f);
   ByteParams p;
+  if (symmetric) {
+    p.scale = std::max(std::max(-low, high) / 127, 0x1p-100f);
+    p.zero = 128;
+    p.symmetric = true;
+    return p;
+  }
   p.scale = std::max((high - low) / 255, 0x1p-100f);
   p.zero = static_cast<uint8_t>(std::clamp(std::nearbyint(-low / p.scale), 0.0f, 255.0f));
   return p;
@@ -163,10 +169,14 @@ Range choose_range(const Histogram& histogram, Range all, RangeMethod method, do
   return all;
 }
 
-Range least_error_range(std::span<const float> rows, std::span<const float> importance, Range all) {
+ByteParams choose_params(const Histogram& histogram, Range all, const RangeRule& rule) {
+  return byte_params(choose_range(histogram, all, rule.method, rule.percentile), rule.symmetric);
+}
+
+Range least_error_range(std::span<const float> rows, std::span<const float> importance, Range all, bool symmetric) {
   const size_t k = importance.size();
   const auto error = [&](Range range) {
-    const ByteParams p = byte_params(range);
+    const ByteParams p = byte_params(range, symmetric);
     const float inverse = 1 / p.scale, zero = p.zero;
     double total = 0;
     for (size_t row = 0; row + k <= rows.size(); row += k) {
@@ -183,8 +193,18 @@ Range least_error_range(std::span<const float> rows, std::span<const float> impo
     }
     return total;
   };
-  // One end after the other: the two hardly depend on each other.
   constexpr int kTries = 20;
+  if (symmetric) {
+    const float whole = std::max(-all.low, all.high);
+    Range best{-whole, whole};
+    double least = error(best);
+    for (int i = 1; i <= kTries; ++i) {
+      const float end = whole * static_cast<float>(1 - (1 - kLeastShare) * i / kTries);
+      if (const double e = error({-end, end}); e < least) least = e, best = {-end, end};
+    }
+    return best;
+  }
+  // One end after the other: the two hardly depend on each other.
   Range best = all;
   double least = error(all);
   for (float Range::* end : {&Range::high, &Range::low, &Range::high}) {

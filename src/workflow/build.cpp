@@ -279,6 +279,8 @@ Result<BuildOutcome> build_engine(const std::string& model_path, const std::stri
     VTL_ASSIGN(plan.calibration, feed_calibration(model, options, skipped));
   }
   compile.plan = std::make_shared<const PlanOptions>(std::move(plan));
+  if (options.backend == "tensorrt")
+    if (auto warning = widened_ranges(model.graph)) outcome.warnings.push_back(std::move(*warning));
   compile.progress = [&](double done) { (void)clock.at("compile", 0.5 + 0.25 * done); };
   VTL_ASSIGN(outcome.info.layers, options.refit ? backend->refit(*options.refit, model.graph, compile)
                                                 : backend->compile(model.graph, compile));

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <map>
 #include <tuple>
 
@@ -65,6 +66,31 @@ std::vector<std::string> downgrades(const EngineInfo& info) {
     out.push_back(fmt::format("{} of {} {} layers run on the host, with copies from and to the device; {}",
                               kind.layers, kind.of, key.first, reason(*kind.first)));
   return out;
+}
+
+std::optional<std::string> widened_ranges(const Graph& graph) {
+  int64_t ranges = 0, widened = 0;
+  double most = 1;
+  for (const Node& node : graph.nodes) {
+    if (node.op != Op::QuantizeLinear) continue;
+    ++ranges;
+    const ValueId zero_id = node.input(2);
+    if (zero_id == kNoValue || !graph.is_constant(zero_id)) continue;
+    const Tensor& zero = graph.constant(zero_id);
+    double growth = 1;
+    const auto widen = [&](int below) {  // steps below zero, of 255
+      growth = std::max(growth, std::max(below, 255 - below) / 127.0);
+    };
+    if (zero.dtype() == DType::kU8) std::ranges::for_each(zero.as<uint8_t>(), widen);
+    if (zero.dtype() == DType::kI8) std::ranges::for_each(zero.as<int8_t>(), [&](int8_t z) { widen(128 + z); });
+    widened += growth > 1.01;
+    most = std::max(most, growth);
+  }
+  if (widened == 0) return std::nullopt;
+  return fmt::format(
+      "{} of {} 8-bit ranges have a zero point, which TensorRT has none of: they go into symmetric ones, whose steps are up to {:.2f} times as "
+      "large; `vitrail quantize --symmetric` chooses ranges for that",
+      widened, ranges, most);
 }
 
 }  // namespace vitrail

@@ -96,6 +96,7 @@ class Walk {
     quantize.images = options_.build.calibrate;
     quantize.samples = options_.build.calibrate_samples;
     quantize.threads = options_.build.threads;
+    quantize.ranges.symmetric = options_.build.backend == "tensorrt";
     quantize.progress = options_.build.progress;
     const std::string made = (std::filesystem::path(folder_) / "model_int8.onnx").string();
     quantize.table_path = (std::filesystem::path(folder_) / "calibration.json").string();

@@ -280,13 +280,12 @@ class Quantizer {
       static const quant::Probe kNone;
       const quant::Probe& rows = probe == probes_.end() ? kNone : probe->second;
       const quant::ByteParams input =
-          quant::prepare_input(graph_, products, seen, rows, options_.method, options_.percentile);
+          quant::prepare_input(graph_, products, seen, rows, options_.ranges);
       for (size_t i : members) prepared_[i] = quant::prepare_product(graph_, list_.products[i], input, seen, rows);
     });
     const auto by_histogram = [&](ValueId id) {
       const quant::ValueStats& seen = stats.at(graph_.value(id).name);
-      return quant::byte_params(
-          quant::choose_range(seen.histogram, {seen.low, seen.high}, options_.method, options_.percentile));
+      return quant::choose_params(seen.histogram, {seen.low, seen.high}, options_.ranges);
     };
     for (size_t i = 0; i < prepared_.size(); ++i) {
       const quant::Product& p = list_.products[i];
@@ -354,7 +353,8 @@ class Quantizer {
     outcome_.model = model_.file_name;
     outcome_.model_hash = model_.hash;
     outcome_.output = output_;
-    outcome_.method = quant::method_name(options_.method);
+    outcome_.method = quant::method_name(options_.ranges.method);
+    outcome_.symmetric = options_.ranges.symmetric;
     outcome_.smooth = options_.smooth;
     outcome_.max_drop = options_.max_drop;
     outcome_.min_cosine = options_.min_cosine;
@@ -386,8 +386,8 @@ class Quantizer {
 Status check_options(const QuantizeOptions& o) {
   if (o.images.empty()) return usage_error("quantize needs --images DIR: pictures like those that the model will see");
   if (o.samples < 1) return usage_error("--samples {}: must be at least 1", o.samples);
-  if (!(o.percentile > 0.5 && o.percentile <= 1))
-    return usage_error("--percentile {}: must be above 50 and at most 100", o.percentile * 100);
+  if (const double p = o.ranges.percentile; !(p > 0.5 && p <= 1))
+    return usage_error("--percentile {}: must be above 50 and at most 100", p * 100);
   return {};
 }
 

@@ -17,8 +17,7 @@ struct QuantizeOptions {
   ModelOptions model;
   std::string images;     // folder, searched recursively; of .npy and .npz for a model without image input
   int64_t samples = 512;  // at most so many for the ranges, evenly spread over the folder
-  quant::RangeMethod method = quant::RangeMethod::kMse;
-  double percentile = quant::kPercentile;
+  quant::RangeRule ranges;
   bool smooth = true;
   bool attention = false;  // quantize the two products of attention as well
   std::vector<std::string> exclude;  // layers whose names match stay in float32; * stands for anything
@@ -50,7 +49,7 @@ struct QuantizeOutcome {
   bool met = false;                    // max_drop and min_cosine
   int64_t search_samples = 0;
   std::string method;
-  bool smooth = false;
+  bool smooth = false, symmetric = false;
   double max_drop = 0, min_cosine = 0;
   std::vector<quant::CalibrationSource> calibration;
   std::string calibration_hash, table_path;

@@ -27,7 +27,7 @@ ordered_json layer_json(const QuantizedLayer& layer) {
   j["input_low"] = layer.input.low();
   j["input_high"] = layer.input.high();
   j["input_scale"] = layer.input.scale;
-  j["input_zero_point"] = layer.input.zero;
+  j["input_zero_point"] = layer.input.zero_point();
   j["smoothing"] = layer.smoothing;
   if (layer.alone) j["alone"] = to_json(*layer.alone);
   return j;
@@ -46,6 +46,7 @@ ordered_json to_json(const QuantizeOutcome& o) {
           {"output_bytes", o.output_bytes},
           {"method", o.method},
           {"smooth", o.smooth},
+          {"symmetric", o.symmetric},
           {"calibration", {{"hash", o.calibration_hash}, {"table", o.table_path}, {"sources", sources_json(o)}}},
           {"max_drop", o.max_drop},
           {"min_cosine", o.min_cosine},
@@ -64,6 +65,7 @@ std::string quantization_metadata(const QuantizeOutcome& o) {
                           {"source_hash", o.model_hash},
                           {"method", o.method},
                           {"smooth", o.smooth},
+                          {"symmetric", o.symmetric},
                           {"calibration_hash", o.calibration_hash},
                           {"calibration", sources_json(o)},
                           {"agreement", to_json(o.chosen)},

@@ -153,6 +153,25 @@ def test_methods_and_exclusions(vitrail, tiny, photographs, tmp_path, method):
     assert report["chosen"]["cosine"] > 0.9
 
 
+@pytest.mark.parametrize("more", [(), ("--attention",)])
+def test_symmetric_activations_compute_everywhere(vitrail, tiny, photographs, tmp_path, more):
+    path = tmp_path / "q.onnx"
+    report = vitrail.json("quantize", tiny, "--images", photographs, "-o", path, "--symmetric", "--max-drop", "100%",
+                          "--min-cosine", 0.5, *more)
+    assert report["symmetric"] and report["chosen"]["cosine"] > 0.99
+    assert all(layer["input_zero_point"] == 0 for layer in report["layers"] if "input_zero_point" in layer)
+    model = onnx.load(str(path))
+    zeros = {i.name: i for i in model.graph.initializer}
+    kinds = {zeros[n.input[2]].data_type for n in model.graph.node if n.op_type == "QuantizeLinear"}
+    assert kinds == {onnx.TensorProto.INT8}
+    x = batch(tiny)
+    want = run_onnxruntime(path, x, optimised=False)
+    scale = numpy.abs(want).max()
+    # As in test_onnxruntime_and_vitrail_agree_on_it; one value on the other side of a tie counts for more with wider steps.
+    assert numpy.abs(run_vitrail(vitrail, path, x, tmp_path) - want).max() < 0.03 * scale
+    assert numpy.abs(run_vitrail(vitrail, path, x, tmp_path, "--precision", "int8") - want).max() < 0.05 * scale
+
+
 def test_the_search_keeps_layers_in_float_until_the_bound_holds(vitrail, tiny, photographs, int8, tmp_path):
     loose = int8[1]["all_int8"]["cosine"]
     bound = 1 - (1 - loose) / 3

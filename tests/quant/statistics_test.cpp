@@ -118,6 +118,21 @@ TEST(Range, ZeroIsExactAndTheEndsAreKept) {
   }
 }
 
+TEST(Range, SymmetricRangesMirrorTheWiderEnd) {
+  for (const Range r : {Range{-1, 2}, Range{-4, 1}, Range{0.5f, 3}, Range{0, 0}}) {
+    const ByteParams p = byte_params(r, true);
+    EXPECT_EQ(p.zero_point(), 0);
+    EXPECT_EQ(p.round_trip(0), 0);
+    const float end = std::max(std::abs(r.low), std::abs(r.high));
+    EXPECT_FLOAT_EQ(p.round_trip(end), end);
+    EXPECT_FLOAT_EQ(p.round_trip(-end), -end);
+  }
+  const auto values = bell(4000, 3);
+  const Range all{-3, 9}, best = least_error_range(values, std::vector<float>{1}, all, true);
+  EXPECT_EQ(best.low, -best.high);
+  EXPECT_LT(best.high, 9);  // the bell does not reach so far
+}
+
 // An outlier a hundred times as large as the rest.
 struct Outlier {
   std::vector<float> values = bell(20000, 6);

@@ -84,11 +84,12 @@ struct Model {
     return out;
   }
 
-  std::vector<PreparedProduct> prepare(RangeMethod method = RangeMethod::kMse, bool correct = true) {
+  std::vector<PreparedProduct> prepare(RangeMethod method = RangeMethod::kMse, bool correct = true,
+                                       bool symmetric = false) {
     std::vector<PreparedProduct> prepared;
     for (size_t i = 0; i < list.products.size(); ++i) {
       auto [stats, probe] = seen(i);
-      const ByteParams input = prepare_input(b.graph, {&list.products[i]}, stats, probe, method, kPercentile);
+      const ByteParams input = prepare_input(b.graph, {&list.products[i]}, stats, probe, {.method = method, .symmetric = symmetric});
       prepared.push_back(prepare_product(b.graph, list.products[i], input, stats, probe));
       if (!correct) prepared.back().bias_correction.clear();
     }
@@ -213,6 +214,19 @@ TEST(Insert, OnlyWhatIsEnabledIsQuantizedAndReadersShareAPair) {
   std::vector<PreparedProduct> three(3);
   for (auto& p : three) p.weight = Tensor(DType::kI8, {16, 16}), p.scale = Tensor(DType::kF32, {16});
   EXPECT_EQ(count(insert_quantization(b.graph, list, three, {true, true, true}), Op::QuantizeLinear), 1);
+}
+
+TEST(Insert, SymmetricActivationsAreBytesAroundZero) {
+  Model m;
+  const Graph q = insert_quantization(m.b.graph, m.list, m.prepare(RangeMethod::kMse, true, true), {true, true});
+  for (const Node& node : q.nodes)
+    if (node.op == Op::QuantizeLinear) {
+      const Tensor& zero = q.constant(node.input(2));
+      EXPECT_EQ(zero.dtype(), DType::kI8);
+      EXPECT_EQ(zero.as<int8_t>()[0], 0);
+    }
+  EXPECT_EQ(count(q, Op::QuantizeLinear), 2);
+  EXPECT_LT(relative_error(evaluate(q, m.x)["second"], evaluate(m.b.graph, m.x)["second"]), 0.05);
 }
 
 TEST(Insert, ProductsOfTwoActivationsGetAPairOnEitherSide) {

@@ -55,5 +55,32 @@ TEST(Downgrades, NamesLayersThatRunOnTheHost) {
                                                   HasSubstr("no kernel for Resize"))));
 }
 
+Graph with_zero_points(std::vector<Tensor> zeros) {
+  Graph g;
+  const ValueId x = g.add_value({"x", DType::kF32, SymShape{Dim::batch()}, {}, {}});
+  for (Tensor& zero : zeros) {
+    const ValueId scale = g.add_constant("scale", Tensor::f32({}, {0.5f})), z = g.add_constant("zero", zero);
+    const ValueId y = g.add_value({"y", zero.dtype(), SymShape{Dim::batch()}, {}, {}});
+    g.nodes.push_back({Op::QuantizeLinear, "q", {x, scale, z}, {y}, {}, ""});
+  }
+  return g;
+}
+
+Tensor zero_point(DType dtype, int value) {
+  Tensor t(dtype, {});
+  if (dtype == DType::kU8)
+    t.as_mutable<uint8_t>()[0] = static_cast<uint8_t>(value);
+  else
+    t.as_mutable<int8_t>()[0] = static_cast<int8_t>(value);
+  return t;
+}
+
+TEST(Downgrades, RangesThatWidenAreCounted) {
+  EXPECT_FALSE(widened_ranges(with_zero_points({zero_point(DType::kI8, 0), zero_point(DType::kU8, 128)})));
+  const auto some = widened_ranges(with_zero_points({zero_point(DType::kU8, 0), zero_point(DType::kI8, 0), zero_point(DType::kI8, 27)}));
+  ASSERT_TRUE(some);
+  EXPECT_THAT(*some, AllOf(HasSubstr("2 of 3 8-bit ranges"), HasSubstr("2.01 times"), HasSubstr("--symmetric")));
+}
+
 }  // namespace
 }  // namespace vitrail

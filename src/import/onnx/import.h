@@ -21,7 +21,7 @@ struct ImportOptions {
   std::map<std::string, int64_t> dims;
   // Computes what the condition of an If or a shape follows from where that is more than shape arithmetic. Without one such a
   // model is an error.
-  Evaluator evaluate;
+  Evaluator evaluate{};
 };
 
 struct ImportReport {
