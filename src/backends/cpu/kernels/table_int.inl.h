@@ -10,7 +10,9 @@ inline int32_t product_loop(int64_t rounds, int64_t* ops) {
   alignas(64) int32_t start[kBlockStrip] = {};
   alignas(64) int32_t sums[kBlockRows * kBlockStrip];
   std::memset(ones, 1, sizeof ones);
-  pack_block(ones, kBytes, kBlockRows, kBytes, 0, a);
+  int64_t bytes = kBytes;
+  __asm__("" : "+r"(bytes));  // GCC warns of loops that it unrolls for a known number
+  pack_block(ones, kBytes, kBlockRows, bytes, 0, a);
   std::memset(b, 1, sizeof b);
   BlockProduct product;
   for (int64_t n = 0; n < rounds; ++n) {
