@@ -316,6 +316,8 @@ TEST_F(Http, BodiesMayComeInPiecesTogetherAndInChunks) {
   c.send(fmt::format("POST /v2/models/sum/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{}\r\n{:x}\r\n{}\r\n0\r\n\r\n", 10,
                      body.substr(0, 10), body.size() - 10, body.substr(10)));
   EXPECT_EQ(c.receive().body, first.body);
+  EXPECT_EQ(c.request("POST", "/v2/models/sum/infer", std::string(3 << 20, ' ') + body).body, first.body);  // read on another thread
+  EXPECT_EQ(c.request("POST", "/v2/models/sum/infer", std::string(3 << 20, '[')).status, 400);
 }
 
 TEST_F(Http, AClientThatLeavesCancelsItsQueuedRequest) {
