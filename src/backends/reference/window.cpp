@@ -8,27 +8,22 @@
 namespace vitrail::reference {
 
 int64_t Window::offsets(int64_t pixel, int64_t* taps_out) const {
-  const size_t rank = input.size();
-  Shape corner(rank);
-  for (size_t d = rank; d-- > 0; pixel /= output[d]) corner[d] = pixel % output[d] * stride[d] - begin[d];
-  Shape tap(rank, 0);
   const int64_t count = taps();
   int64_t reachable = 0;
   for (int64_t t = 0; t < count; ++t) {
-    int64_t offset = 0;
+    int64_t offset = 0, plane = 1, out = pixel, tap = t;
     bool inside = true, padded = true;
-    for (size_t d = 0; d < rank; ++d) {
-      const int64_t at = corner[d] + tap[d] * dilation[d];
+    for (size_t d = input.size(); d-- > 0;) {
+      const int64_t at = out % output[d] * stride[d] - begin[d] + tap % kernel[d] * dilation[d];
+      out /= output[d];
+      tap /= kernel[d];
       inside = inside && at >= 0 && at < input[d];
       padded = padded && at < input[d] + end[d];
-      offset = offset * input[d] + at;
+      offset += at * plane;
+      plane *= input[d];
     }
     taps_out[t] = inside ? offset : -1;
     reachable += padded;
-    for (size_t d = rank; d-- > 0;) {
-      if (++tap[d] < kernel[d]) break;
-      tap[d] = 0;
-    }
   }
   return reachable;
 }
