@@ -108,7 +108,8 @@ void add_notes(const Data& data, const Run& run, Recommendation& r) {
   }
   if (!pytorch) r.notes.push_back("The original PyTorch model was not measured.");
   if (r.gain && r.gain->own_batch_one)
-    r.notes.push_back("Nothing else was measured, so the gain is that of batching over batch 1.");
+    r.notes.push_back(r.batch > 1 ? "Nothing else was measured, so the gain is that of batching over batch 1."
+                                  : "Nothing else was measured.");
   if (run.points.size() == 1)
     r.notes.push_back(
         fmt::format("Only batch {} was measured; other sizes may be faster.", run.points[0].batch));

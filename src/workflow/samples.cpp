@@ -121,7 +121,7 @@ Result<SampleSource> image_samples(const Graph& graph, const PreprocessContract&
   VTL_ASSIGN(auto files, list_images(folder));
   SampleSource source;
   source.count = static_cast<int64_t>(files.size());
-  source.description = fmt::format("{} ({} images)", folder, files.size());
+  source.description = fmt::format("{} ({} image{})", folder, files.size(), files.size() == 1 ? "" : "s");
   source.load = [files = std::move(files), contract, name = graph.value(input).name,
                  dtype = graph.value(input).dtype](int64_t index) -> Result<std::vector<NamedTensor>> {
     VTL_ASSIGN(Tensor tensor, image_batch({files[static_cast<size_t>(index)]}, contract, dtype));

@@ -30,6 +30,13 @@ TEST(Recommend, JustBelowTheKneeIsNotEnough) {
   EXPECT_EQ(r.batch, 8);
 }
 
+TEST(Recommend, ABatchOfOneGainsNothingFromBatching) {
+  const Recommendation r = recommend(read_all({bench_json("a", "vitrail", "fp32", {{1, 100}, {8, 100}})}));
+  EXPECT_EQ(r.batch, 1);
+  EXPECT_THAT(r.notes, Contains(std::string("Nothing else was measured.")));
+  EXPECT_THAT(r.notes, Not(Contains(HasSubstr("batching"))));
+}
+
 TEST(Recommend, SaysWhatWasNotMeasured) {
   const Recommendation r = recommend(read_all({kFp32}));
   EXPECT_THAT(r.notes, Contains(HasSubstr("Only one precision was measured (fp32)")));
