@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/http_routes.h"
 
-
 #include "core/error.h"
 #include "core/parse_number.h"
 #include "engine/json_cursor.h"

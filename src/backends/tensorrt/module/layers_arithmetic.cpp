@@ -156,6 +156,13 @@ bool is_for_plugin(const Network& n, const Node& norm) {
   return axis_of(norm, -1, x.size()) + 1 == x.size() && row[0].is_fixed() && shape(1) == row && shape(2) == row;
 }
 
+// Whether a sum repeats it over the first axes, or not at all.
+bool is_tail(const SymShape& shape, const SymShape& of) {
+  const auto first = std::ranges::find_if(shape, [](const Dim& d) { return d != Dim::of(1); });
+  const auto count = shape.end() - first;
+  return count > 0 && count <= std::ssize(of) && std::equal(first, shape.end(), of.end() - count);
+}
+
 nv::ILayer* layer_norm_plugin(Network& n, const char* kind, std::vector<nv::ITensor*> inputs) {
   for (size_t i : {1, 2}) inputs.push_back(n.in(i, -1, nv::DataType::kFLOAT));
   return add_plugin(n.raw(), kind, layer_norm_numbers(n.node().real("epsilon", 1e-5f)), inputs);
@@ -249,18 +256,12 @@ void emit_softmax(Network& n) {
   n.set(0, n.node().op == Op::LogSoftmax ? n.unary(y, Unary::kLOG) : y);
 }
 
-// In float32 whatever the rest computes in: squares of a large residual stream overflow half precision.
-// Whether a sum repeats it over the first axes, or not at all.
-bool is_tail(const SymShape& shape, const SymShape& of) {
-  const auto first = std::ranges::find_if(shape, [](const Dim& d) { return d != Dim::of(1); });
-  const auto count = shape.end() - first;
-  return count > 0 && count <= std::ssize(of) && std::equal(first, shape.end(), of.end() - count);
-}
-
 const Node* norm_of_sum(const Network& n, size_t residual) {
   if (!n.has(residual) || !is_tail(n.input_shape(residual), n.output_shape())) return nullptr;
   const Node* norm = n.reader(n.node().outputs[0], Op::LayerNormalization);
-  return norm && is_for_plugin(n, *norm) ? norm : nullptr;
+  // It is told before what comes between the two: what else it reads must be there already.
+  const bool ready = norm && is_for_plugin(n, *norm) && n.graph().is_constant(norm->input(1)) && n.graph().is_constant(norm->input(2));
+  return ready ? norm : nullptr;
 }
 
 void set_sum(Network& n, nv::ITensor* y, size_t residual) {
@@ -275,6 +276,7 @@ void set_sum(Network& n, nv::ITensor* y, size_t residual) {
   n.set_value(norm->outputs[0], both ? both->getOutput(1) : nullptr);
 }
 
+// In float32 whatever the rest computes in: squares of a large residual stream overflow half precision.
 void emit_layer_norm(Network& n) {
   const size_t rank = n.input_shape(0).size();
   const int r = static_cast<int>(rank);

@@ -198,21 +198,24 @@ nv::Weights Network::keep(const Tensor& tensor, nv::DataType type) {
   return {type, storage_.back().data(), tensor.count()};
 }
 
-nv::ITensor* Network::floats(const Shape& shape, std::span<const float> values, nv::DataType type) {
-  Tensor tensor(DType::kF32, shape);
-  std::ranges::copy(values, tensor.as_mutable<float>().begin());
-  storage_.push_back(convert(tensor, type));
-  const nv::Weights weights{type, storage_.back().data(), tensor.count()};
+nv::ITensor* Network::named_constant(const Shape& shape, nv::Weights weights) {
   nv::IConstantLayer* layer = net_.addConstant(dims(shape), weights);
   nv::ITensor* result = out(layer);
   if (layer) name_weights(layer->getName(), shape, weights);
   return result;
 }
 
+nv::ITensor* Network::floats(const Shape& shape, std::span<const float> values, nv::DataType type) {
+  Tensor tensor(DType::kF32, shape);
+  std::ranges::copy(values, tensor.as_mutable<float>().begin());
+  storage_.push_back(convert(tensor, type));
+  return named_constant(shape, {type, storage_.back().data(), tensor.count()});
+}
+
 nv::ITensor* Network::bytes(const Shape& shape, std::span<const int8_t> values) {
   const auto raw = std::as_bytes(values);
   storage_.emplace_back(raw.begin(), raw.end());
-  return out(net_.addConstant(dims(shape), {nv::DataType::kINT8, storage_.back().data(), std::ssize(values)}));
+  return named_constant(shape, {nv::DataType::kINT8, storage_.back().data(), std::ssize(values)});
 }
 
 nv::ITensor* Network::scalar(float value, nv::ITensor* like) {

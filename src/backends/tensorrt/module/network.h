@@ -138,6 +138,7 @@ class Network {
   Status add_node(const Node& node);
   Status mark_outputs();
   nv::ITensor* constant(ValueId id, int rank, std::optional<nv::DataType> type);
+  nv::ITensor* named_constant(const Shape& shape, nv::Weights weights);
   nv::Weights keep(const Tensor& tensor, nv::DataType type);
   void name_weights(const std::string& name, const Shape& shape, nv::Weights weights);
   nv::ITensor* batch_size();

@@ -44,8 +44,8 @@ std::string refuse_attention_plugin(const AttentionNumbers& numbers, int64_t q_r
                                     int64_t v_row);
 
 // LayerNorm over the last axis, statistics in float32. Inputs: x […, columns] of FP32, FP16 or BF16, scale and bias
-// [columns] of FP32. kAddLayerNormPlugin: x, a residual of its last axes (ones
-// in front), scale, bias; outputs x + residual and its LayerNorm.
+// [columns] of FP32. kAddLayerNormPlugin: x, a residual of its last axes (ones in front), scale, bias; outputs x + residual
+// and its LayerNorm.
 inline PluginNumbers layer_norm_numbers(float epsilon) { return {epsilon}; }
 
 }  // namespace vitrail::tensorrt
