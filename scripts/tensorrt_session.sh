@@ -28,7 +28,9 @@ mkdir -p "$out"
 profile=(--profile "${PROFILE:-1:8:16}")
 loose=(--max-scaled-error 5e-2 --min-cosine 0.99 --samples "${SAMPLES:-8}")
 
-build() { "$vitrail" build "$model" --backend tensorrt "${profile[@]}" "$@"; }
+# A bare plan would go without plugins, and 8.5 then compiles kernels for minutes.
+plugins=(--plugins "${PLUGINS:-on}")
+build() { "$vitrail" build "$model" --backend tensorrt "${profile[@]}" "${plugins[@]}" "$@"; }
 size() { stat -c %s "$1"; }
 # refused STATUS TEXT COMMAND…: the command ends so ("any": in any way but well) and says so.
 refused() {

@@ -67,6 +67,18 @@ TEST(Reports, AWeaklyTypedPlanWithPlugins) {
   EXPECT_EQ(told.reports[2].precision, "float16");
 }
 
+// 8.5 surrounds what computes with copies of its name, of which most are none.
+TEST(Reports, CopiesAroundALayerAreNotItsKernel) {
+  const std::vector<EngineLayer> layers = {
+      {"Reformatting CopyNode for Input Tensor 0 to norm", "NoOp", "", "", ""},
+      {"norm", "PluginV2", "", "", ""},
+      {"Reformatting CopyNode for Output Tensor 0 to norm", "Reformat", "", "", ""}};
+  const Inspected told = make_reports(block(), layers, weak_half(), {true, true, true});
+  EXPECT_EQ(told.reports[0].kernel, kLayerNormPlugin);
+  EXPECT_EQ(told.layer_reports, (std::vector<int64_t>{0, 0, 0}));  // their times are its own all the same
+  EXPECT_EQ(make_reports(block(), {layers[2]}, weak_half(), {}).reports[0].kernel, "Reformat");
+}
+
 TEST(Reports, AttentionThatStaysInFloat32IsTold) {
   const std::vector<EngineLayer> layers = {
       {"attention", "sm80_xmma_gemm_f16f16_f32f32_f32_tn_n_tilesize128x256x8_stage3_warpsize2x4x1_ffma_aligna2_alignc2",

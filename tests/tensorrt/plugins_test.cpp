@@ -111,6 +111,44 @@ bool takes(std::string_view name, int position, const std::vector<nv::DataType>&
       position, tensors.data(), static_cast<int>(types.size()) - outputs, outputs);
 }
 
+// Rows [R, columns, 1, 1] of half precision in every tensor but the vectors.
+bool takes_rows(std::string_view name, int position, int columns, nv::TensorFormat format, nv::TensorFormat other) {
+  const PluginNumbers numbers{1};
+  const Made made(creator(name)->deserializePlugin("a", numbers.data(), sizeof(numbers)));
+  const int outputs = made->getNbOutputs(), vectors = name == kLayerNormPlugin || name == kAddLayerNormPlugin ? 2 : 0;
+  const int data = name == kAttentionPlugin ? 3 : name == kAddLayerNormPlugin ? 2 : 1;
+  std::vector<nv::PluginTensorDesc> tensors(static_cast<size_t>(data + vectors + outputs));
+  for (int i = 0; i < static_cast<int>(tensors.size()); ++i) {
+    nv::PluginTensorDesc& t = tensors[static_cast<size_t>(i)];
+    const bool vector = i >= data && i < data + vectors;
+    t.type = vector ? nv::DataType::kFLOAT : nv::DataType::kHALF;
+    t.format = i == position ? other : vector ? nv::TensorFormat::kLINEAR : format;
+    t.dims.nbDims = vector ? 1 : 4;
+    t.dims.d[0] = vector ? columns : -1;
+    for (int k = 1; k < t.dims.nbDims; ++k) t.dims.d[k] = k == 1 ? columns : 1;
+  }
+  return static_cast<nv::IPluginV2DynamicExt&>(*made).supportsFormatCombination(
+      position, tensors.data(), data + vectors, outputs);
+}
+
+TEST(Plugins, RowsAreTakenInEveryLayoutThatIsTheSameMemory) {
+  VTL_NEEDS_KERNELS();
+  using Format = nv::TensorFormat;
+  for (const PluginKind& kind : plugin_kinds()) {
+    for (Format format : {Format::kLINEAR, Format::kHWC8, Format::kCHW32})
+      EXPECT_TRUE(takes_rows(kind.name, 0, 96, format, format)) << kind.name;
+    EXPECT_FALSE(takes_rows(kind.name, 0, 96, Format::kCHW4, Format::kCHW4)) << kind.name;
+    // 200 channels in blocks of 32 would be padded.
+    EXPECT_TRUE(takes_rows(kind.name, 0, 200, Format::kHWC8, Format::kHWC8)) << kind.name;
+    EXPECT_FALSE(takes_rows(kind.name, 0, 200, Format::kCHW32, Format::kCHW32)) << kind.name;
+    const int last = kind.inputs + kind.outputs - 1;
+    EXPECT_TRUE(takes_rows(kind.name, last, 96, Format::kHWC8, Format::kHWC8)) << kind.name;
+    EXPECT_FALSE(takes_rows(kind.name, last, 96, Format::kHWC8, Format::kLINEAR)) << kind.name;
+  }
+  EXPECT_TRUE(takes_rows(kLayerNormPlugin, 1, 96, Format::kHWC8, Format::kLINEAR));
+  EXPECT_FALSE(takes_rows(kLayerNormPlugin, 1, 96, Format::kHWC8, Format::kHWC8));
+}
+
 TEST(Plugins, TypesAndLayoutsThatAreTaken) {
   VTL_NEEDS_KERNELS();
   constexpr auto kHalf = nv::DataType::kHALF, kFloat = nv::DataType::kFLOAT, kInt8 = nv::DataType::kINT8;
@@ -179,10 +217,14 @@ TEST(Plugins, WithoutTheOptionAreTakenWhereTheyWereMeasured) {
 TEST(Plugins, WhatWasChosenIsFoundAgain) {
   for (bool attention : {false, true})
     for (bool norm : {false, true}) {
-      const PluginUse back = PluginUse::unpacked(PluginUse{attention, norm}.packed());
+      const PluginUse back = PluginUse::unpacked(PluginUse{attention, norm, attention != norm}.packed());
       EXPECT_EQ(back.attention, attention);
       EXPECT_EQ(back.layer_norm, norm);
+      EXPECT_EQ(back.gelu, attention != norm);
     }
+  constexpr int64_t kOlder[] = {1, 1};  // engines from before there was one for GELU
+  EXPECT_TRUE(PluginUse::unpacked(kOlder).layer_norm);
+  EXPECT_FALSE(PluginUse::unpacked(kOlder).gelu);
   EXPECT_FALSE(PluginUse::unpacked({}).any());
 }
 

@@ -59,6 +59,13 @@ bool multiplies(const EngineLayer& layer) {
   return std::regex_search(layer.kernel, product);
 }
 
+// Of several layers that a node became, the one that computes it says more: 0 for what only moves or holds elements, 1 for
+// what computes, 2 for what multiplies.
+int weight_of(const EngineLayer& layer) {
+  constexpr std::string_view kMoves[] = {"NoOp", "Reformat", "Constant", "Shuffle", "Slice"};
+  return multiplies(layer) ? 2 : std::ranges::find(kMoves, layer.kernel) == std::end(kMoves) ? 1 : 0;
+}
+
 bool is_product(Op op) {
   return op == Op::Linear || op == Op::QuantizedLinear || op == Op::MatMul || op == Op::Gemm ||
          op == Op::Conv || op == Op::PatchEmbed || op == Op::MultiHeadAttention;
@@ -168,7 +175,7 @@ Inspected make_reports(const Graph& graph, const std::vector<EngineLayer>& layer
   for (size_t i = 0; i < graph.nodes.size(); ++i) by_name.emplace(graph.nodes[i].name, i);
   struct Choice {
     const EngineLayer* layer = nullptr;
-    bool multiplies = false;
+    int weight = 0;
     size_t others = 0;
   };
   std::vector<Choice> choices(graph.nodes.size());
@@ -176,12 +183,12 @@ Inspected make_reports(const Graph& graph, const std::vector<EngineLayer>& layer
     std::vector<size_t> nodes = origins(layer, graph, by_name);
     std::ranges::sort(nodes);
     nodes.erase(std::unique(nodes.begin(), nodes.end()), nodes.end());
-    const bool product = multiplies(layer);
+    const int weight = weight_of(layer);
     for (size_t i : nodes) {
       Choice& c = choices[i];
       const bool better =
-          !c.layer || (product && !c.multiplies) || (product == c.multiplies && nodes.size() < c.others);
-      if (better) c = {&layer, product, nodes.size()};
+          !c.layer || weight > c.weight || (weight == c.weight && nodes.size() < c.others);
+      if (better) c = {&layer, weight, nodes.size()};
     }
     // Its time is that of the product in it, else of the last node.
     int64_t report = nodes.empty() ? -1 : static_cast<int64_t>(nodes.back());
@@ -204,7 +211,7 @@ Inspected make_reports(const Graph& graph, const std::vector<EngineLayer>& layer
     const bool our_attention = plugins.attention && node.op == Op::MultiHeadAttention &&
                                (plugin || report.kernel == kAttentionPlugin);
     const bool our_norm = plugins.layer_norm && node.op == Op::LayerNormalization &&
-                          (plugin || report.kernel == kLayerNormPlugin);
+                          (plugin || report.kernel == kLayerNormPlugin || report.kernel == kAddLayerNormPlugin);
     if (our_attention) report.kernel = kAttentionPlugin;
     if (our_norm) report.kernel = kLayerNormPlugin;
     const bool softmax = node.op == Op::Softmax || node.op == Op::LogSoftmax;

@@ -23,8 +23,12 @@ void emit_softmax(Network&);
 void emit_layer_norm(Network&);
 // The LayerNorm that a plugin computes together with the sum of the layer and its input `residual`; null without one.
 const Node* norm_of_sum(const Network&, size_t residual);
-// Sets output 0 of the layer to y, plus input `residual` where it has one, and norm_of_sum().
-void set_sum(Network&, nv::ITensor* y, size_t residual);
+// Sets output 0 of the layer to y, which may be rows, plus input `residual` where it has one, and norm_of_sum().
+void set_sum(Network&, nv::ITensor* y, size_t residual, bool are_rows = false);
+
+// The layer's activation of rows. TensorRT 8.5 compiles a kernel for each tactic that it tries with one, 2 to 3 s each, and
+// fuses it where bytes come out alone: elsewhere GELU is a plugin.
+nv::ITensor* row_activation(Network&, nv::ITensor* rows);
 
 void emit_linear(Network&);
 void emit_matmul(Network&);

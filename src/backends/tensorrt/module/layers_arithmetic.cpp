@@ -264,16 +264,25 @@ const Node* norm_of_sum(const Network& n, size_t residual) {
   return ready ? norm : nullptr;
 }
 
-void set_sum(Network& n, nv::ITensor* y, size_t residual) {
-  if (!n.has(residual)) return n.set(0, y);
-  nv::ITensor* more = n.in(residual, static_cast<int>(n.output_shape().size()));
+void set_sum(Network& n, nv::ITensor* y, size_t residual, bool are_rows) {
   const Node* norm = norm_of_sum(n, residual);
-  if (!norm) return n.set(0, n.binary(y, more, Binary::kSUM));
+  if (norm && !are_rows && n.works_on_rows())
+    if (nv::ITensor* rows = n.as_rows(y, n.output_shape())) y = rows, are_rows = true;
+  if (are_rows && !norm && n.has(residual) && n.input_shape(residual) != n.output_shape()) {
+    y = n.reshape(y, n.output_shape());  // rows are not repeated
+    are_rows = false;
+  }
+  const auto set = [&](ValueId id, nv::ITensor* tensor) {
+    are_rows ? n.set_rows_of(id, tensor) : n.set_value(id, tensor);
+  };
   const ValueId sum = n.node().outputs[0];
+  if (!n.has(residual)) return set(sum, y);
+  nv::ITensor* more = are_rows ? n.rows(residual) : n.in(residual, static_cast<int>(n.output_shape().size()));
+  if (!norm) return set(sum, n.binary(y, more, Binary::kSUM));
   const Network::Naming naming(n, *norm);
   nv::ILayer* both = layer_norm_plugin(n, kAddLayerNormPlugin, {y, more});
-  n.set_value(sum, n.out(both));
-  n.set_value(norm->outputs[0], both ? both->getOutput(1) : nullptr);
+  set(sum, n.out(both));
+  set(norm->outputs[0], both ? both->getOutput(1) : nullptr);
 }
 
 // In float32 whatever the rest computes in: squares of a large residual stream overflow half precision.
@@ -284,7 +293,11 @@ void emit_layer_norm(Network& n) {
   uint32_t axes = 0;
   for (size_t a = axis_of(n.node(), -1, rank); a < rank; ++a) axes |= 1u << a;
   const float epsilon = n.node().real("epsilon", 1e-5f);
-  if (is_for_plugin(n, n.node())) return n.set(0, n.out(layer_norm_plugin(n, kLayerNormPlugin, {n.in(0)})));
+  if (is_for_plugin(n, n.node())) {
+    if (nv::ITensor* rows = n.works_on_rows() ? n.rows(0) : nullptr)
+      return n.set_rows(0, n.out(layer_norm_plugin(n, kLayerNormPlugin, {rows})));
+    return n.set(0, n.out(layer_norm_plugin(n, kLayerNormPlugin, {n.in(0)})));
+  }
   nv::ITensor* x = n.in(0, -1, wide);
   nv::ITensor* scale = n.in(1, r, wide);
   if (!x || !scale) return;

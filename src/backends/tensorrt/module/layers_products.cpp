@@ -39,16 +39,17 @@ nv::ITensor* biased(Network& n, nv::ITensor* y, size_t bias) {
   return n.has(bias) ? n.binary(y, n.in(bias), Binary::kSUM) : y;
 }
 
-// As a 1×1 convolution, where TensorRT fuses the bias into that alone; null where the product is another.
-nv::ITensor* linear_as_convolution(Network& n) {
+// As rows; null where that is not how the network works or the product is another.
+nv::ITensor* linear_of_rows(Network& n) {
   const ValueId w = n.node().input(1), b = n.node().input(2);
-  if (!n.precision().weak || !n.precision().int8_flag) return nullptr;  // FP16 was no faster by it
+  if (!n.works_on_rows()) return nullptr;
   if (!n.graph().is_constant(w) || n.graph().constant(w).rank() != 2 ||
       (b != kNoValue && (!n.graph().is_constant(b) || n.graph().constant(b).count() != n.graph().constant(w).dim(1))))
     return nullptr;
-  nv::ITensor* rows = n.as_rows(n.in(0), n.input_shape(0));
+  nv::ITensor* rows = n.rows(0);
   const auto columns = static_cast<Extent>(n.graph().constant(w).dim(1));
-  return rows ? n.row_product(rows, n.input_shape(0), columns, n.transposed_weights(w), nullptr, n.weights(b)) : nullptr;
+  nv::ITensor* y = rows ? n.row_product(rows, columns, n.transposed_weights(w), nullptr, n.weights(b)) : nullptr;
+  return row_activation(n, y);
 }
 
 // Head h of a source is its columns offset + h·dim …: as [B, heads, S, dim].
@@ -69,36 +70,47 @@ nv::ITensor* heads_of(Network& n, size_t input, std::string_view offset, int64_t
   return n.transpose(x, kOrder);
 }
 
-// Vitrail's kernel reads the heads where they lie; null where it is not asked for or does not fit.
-nv::ITensor* attention_plugin(Network& n, int64_t heads, int64_t dim, int64_t dv, float scale) {
-  if (!n.plugins().attention || n.has(3)) return nullptr;
+// Vitrail's kernel reads the heads where they lie. False where it is not asked for or does not fit.
+bool set_attention_plugin(Network& n, int64_t heads, int64_t dim, int64_t dv, float scale) {
+  if (!n.plugins().attention || n.has(3)) return false;
   AttentionNumbers numbers{heads, dim, dv, 0, 0, 0, scale};
   numbers.q_offset = n.node().integer("q_offset", 0);
   numbers.k_offset = n.node().integer("k_offset", 0);
   numbers.v_offset = n.node().integer("v_offset", 0);
   for (size_t i = 0; i < 3; ++i)
-    if (n.input_shape(i).size() != 3 || !n.input_shape(i)[1].is_fixed()) return nullptr;
+    if (n.input_shape(i).size() != 3 || !n.input_shape(i)[1].is_fixed()) return false;
   const auto row = [&](size_t i) { return n.input_shape(i)[2].fixed; };
-  if (!refuse_attention_plugin(numbers, row(0), row(1), row(2)).empty()) return nullptr;
-  nv::ITensor* const sources[] = {n.in(0), n.in(1), n.in(2)};
-  return n.out(add_plugin(n.raw(), kAttentionPlugin, numbers.packed(), sources));
+  const auto tokens = [&](size_t i) { return n.input_shape(i)[1]; };
+  if (!refuse_attention_plugin(numbers, row(0), row(1), row(2)).empty()) return false;
+  if (n.works_on_rows() && tokens(0) == tokens(1) && tokens(0) == tokens(2)) {
+    numbers.tokens = tokens(0).fixed;
+    nv::ITensor* const sources[] = {n.rows(0), n.rows(1), n.rows(2)};
+    n.set_rows(0, n.out(add_plugin(n.raw(), kAttentionPlugin, numbers.packed(), sources)));
+  } else {
+    nv::ITensor* const sources[] = {n.in(0), n.in(1), n.in(2)};
+    n.set(0, n.out(add_plugin(n.raw(), kAttentionPlugin, numbers.packed(), sources)));
+  }
+  return true;
 }
 
 }  // namespace
 
+nv::ITensor* row_activation(Network& n, nv::ITensor* rows) {
+  const std::string name = n.node().text("activation", "");
+  const bool fuses = n.reader(n.node().outputs[0], Op::QuantizeLinear);
+  if (!rows || !n.plugins().gelu || fuses || (name != "gelu" && name != "gelu_tanh")) return n.activation(rows, name);
+  return n.out(add_plugin(n.raw(), kGeluPlugin, gelu_numbers(name == "gelu_tanh"), std::span(&rows, 1)));
+}
+
 void emit_linear(Network& n) {
-  nv::ITensor* y = linear_as_convolution(n);
-  if (!y) {
-    const int rank = static_cast<int>(n.input_shape(0).size());
-    nv::ITensor *x = n.in(0), *w = n.in(1, rank);
-    if (n.precision().fp8) {
-      x = n.through_fp8(x, n.node().input(0));
-      w = n.through_fp8(w, n.node().input(1));
-    }
-    y = biased(n, n.matmul(x, w), 2);
+  if (nv::ITensor* rows = linear_of_rows(n)) return set_sum(n, rows, 3, true);
+  const int rank = static_cast<int>(n.input_shape(0).size());
+  nv::ITensor *x = n.in(0), *w = n.in(1, rank);
+  if (n.precision().fp8) {
+    x = n.through_fp8(x, n.node().input(0));
+    w = n.through_fp8(w, n.node().input(1));
   }
-  y = n.activation(y, n.node().text("activation", ""));
-  set_sum(n, y, 3);
+  set_sum(n, n.activation(biased(n, n.matmul(x, w), 2), n.node().text("activation", "")), 3);
 }
 
 void emit_matmul(Network& n) {
@@ -188,7 +200,7 @@ void emit_attention(Network& n) {
   const int64_t heads = n.node().integer("heads", 1), dim = n.node().integer("head_dim", 0);
   const int64_t dv = n.node().integer("v_head_dim", dim);
   const float scale = n.node().real("scale", 1.0f / std::sqrt(static_cast<float>(dim)));
-  if (nv::ITensor* y = attention_plugin(n, heads, dim, dv, scale)) return n.set(0, y);
+  if (set_attention_plugin(n, heads, dim, dv, scale)) return;
   nv::ITensor* q = heads_of(n, 0, "q_offset", heads, dim);
   nv::ITensor* k = heads_of(n, 1, "k_offset", heads, dim);
   nv::ITensor* v = heads_of(n, 2, "v_offset", heads, dv);

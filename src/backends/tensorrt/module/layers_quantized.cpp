@@ -100,9 +100,11 @@ nv::ITensor* weights_before_10(Network& n, const Columns& w) {
 
 void emit_quantize(Network& n) {
   const Scale scale = scale_of(n, n.input_shape(0).size(), n.graph().value(n.node().outputs[0]).dtype);
-  nv::ITensor* x = n.in(0);
-  if (x && scale.tensor)
-    n.set(0, n.out(add_quantize(n.raw(), *x, *scale.tensor, scale.axis, nv::DataType::kINT8)));
+  const bool are_rows = scale.axis < 0 && n.are_rows(0);
+  nv::ITensor* x = are_rows ? n.rows(0) : n.in(0);
+  if (!x || !scale.tensor) return;
+  nv::ITensor* y = n.out(add_quantize(n.raw(), *x, *scale.tensor, scale.axis, nv::DataType::kINT8));
+  are_rows ? n.set_rows(0, y) : n.set(0, y);
 }
 
 void emit_dequantize(Network& n) {
@@ -126,31 +128,31 @@ void emit_quantized_linear(Network& n) {
   const int rank = static_cast<int>(n.input_shape(0).size());
   const float x_scale =
       symmetric(node.real("x_scale", 1), node.integer("x_zero_point", 0), n.input_value(0).dtype);
-  nv::ITensor* x = n.in(0);
   nv::ITensor* one = n.floats({}, std::span(&x_scale, 1), nv::DataType::kFLOAT);
   const Columns w = positive(n.graph().constant(node.input(1)), n.graph().constant(node.input(2)));
-  if (!x || !one) return;
+  if (!one) return;
   nv::ITensor* y = nullptr;
   if (kStronglyTyped) {
-    nv::ITensor* a = n.out(add_dequantize(n.raw(), *x, *one, -1, n.compute()));
+    nv::ITensor* x = n.in(0);
+    nv::ITensor* a = x ? n.out(add_dequantize(n.raw(), *x, *one, -1, n.compute())) : nullptr;
     Shape shape(static_cast<size_t>(std::max(0, rank - 2)), 1);
     shape.insert(shape.end(), w.bytes.shape().begin(), w.bytes.shape().end());
     nv::ITensor* integers = n.bytes(shape, w.bytes.as<int8_t>());
     nv::ITensor* columns = n.floats({std::ssize(w.scales)}, w.scales, nv::DataType::kFLOAT);
-    if (integers && columns)
+    if (a && integers && columns)
       y = n.matmul(a, n.out(add_dequantize(n.raw(), *integers, *columns, rank - 1, n.compute())));
     if (n.has(3)) y = n.binary(y, n.in(3), Binary::kSUM);
   } else {
-    nv::ITensor* rows = n.as_rows(x, n.input_shape(0));
+    nv::ITensor* rows = n.rows(0);
     if (!rows) return void(n.refuse("its number of rows does not grow evenly with the batch"));
     nv::ITensor* a = n.out(add_dequantize(n.raw(), *rows, *one, -1, n.compute()));
     nv::ITensor* b = weights_before_10(n, w);
     if (!a || !b) return;
-    y = n.row_product(a, n.input_shape(0), static_cast<Extent>(w.bytes.dim(1)), {n.compute(), nullptr, 0}, b,
-                      n.weights(node.input(3)));
+    const auto columns = static_cast<Extent>(w.bytes.dim(1));
+    y = n.row_product(a, columns, {n.compute(), nullptr, 0}, b, n.weights(node.input(3)));
   }
-  y = n.activation(y, node.text("activation", ""));
-  set_sum(n, y, 4);
+  if (kStronglyTyped) return set_sum(n, n.activation(y, node.text("activation", "")), 4);
+  set_sum(n, row_activation(n, y), 4, true);
 }
 
 }  // namespace vitrail::tensorrt

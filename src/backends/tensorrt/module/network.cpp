@@ -49,7 +49,9 @@ Status Network::add_inputs() {
 }
 
 Status Network::add_node(const Node& node) {
-  const auto is_known = [&](ValueId id) { return id == kNoValue || tensors_[static_cast<size_t>(id)]; };
+  const auto is_known = [&](ValueId id) {
+    return id == kNoValue || tensors_[static_cast<size_t>(id)] || rows_[static_cast<size_t>(id)];
+  };
   if (is_shape_arithmetic(graph_, node) || std::ranges::all_of(node.outputs, is_known)) return {};
   node_ = &node;
   part_ = 0;
@@ -66,7 +68,7 @@ Status Network::add_node(const Node& node) {
   emit(*this);
   if (!refusal_.empty()) return refused(refusal_);
   for (ValueId id : node.outputs)
-    if (id != kNoValue && !tensors_[static_cast<size_t>(id)])
+    if (!is_known(id))
       return explain_failure(logger_, std::span(&node, 1), fmt::format("layer '{}'", node.name));
   return {};
 }
@@ -127,11 +129,25 @@ nv::ITensor* Network::in(size_t i, int rank, std::optional<nv::DataType> type) {
 
 nv::ITensor* Network::value(ValueId id, int rank, std::optional<nv::DataType> type) {
   if (graph_.is_constant(id)) return constant(id, rank, type);
-  nv::ITensor* tensor = tensors_[static_cast<size_t>(id)];
+  nv::ITensor*& known = tensors_[static_cast<size_t>(id)];
+  if (nv::ITensor* rows = rows_[static_cast<size_t>(id)]; rows && !known) known = reshape(rows, *graph_.value(id).shape);
+  nv::ITensor* tensor = known;
   if (!tensor) return refuse("'{}' is known as numbers for shapes alone", graph_.value(id).name);
   // What comes from outside is computed with in the type of the network.
   if (is_float(graph_.value(id).dtype)) tensor = cast(tensor, type.value_or(compute()));
   return ranked(tensor, rank);
+}
+
+bool Network::works_on_rows() const {
+  return precision_.weak && (precision_.int8_flag || (precision_.half_flag && plugins_.gelu));
+}
+
+nv::ITensor* Network::rows_of(ValueId id) {
+  nv::ITensor*& known = rows_[static_cast<size_t>(id)];
+  const SymShape& shape = *graph_.value(id).shape;
+  if (!known && !shape.empty() && element_count(SymShape(shape.begin(), shape.end() - 1)))
+    known = as_rows(value(id), shape);
+  return known;
 }
 
 const Node* Network::reader(ValueId id, Op op) const {

@@ -39,7 +39,8 @@ class Network {
         logger_(logger),
         absmax_(absmax),
         plugins_(plugins),
-        tensors_(graph.values.size()) {}
+        tensors_(graph.values.size()),
+        rows_(graph.values.size()) {}
 
   // All of the graph: inputs, layers, outputs. kUnavailable names a layer that cannot be said to TensorRT and
   // why.
@@ -65,6 +66,16 @@ class Network {
   void set(size_t output, nv::ITensor* tensor) { set_value(node().outputs.at(output), tensor); }
   // Also for a node that comes later: it is not emitted then.
   void set_value(ValueId id, nv::ITensor* tensor) { tensors_[static_cast<size_t>(id)] = tensor; }
+
+  // Before 10 TensorRT fuses a bias into convolutions alone, so a product of rows is one of 1×1 there. What computes
+  // row by row then hands [rows, columns, 1, 1] on: the same memory in every layout that convolutions want.
+  bool works_on_rows() const;
+  // Input i in that form; null where its number of rows does not grow evenly with the batch.
+  nv::ITensor* rows(size_t i) { return rows_of(node().input(i)); }
+  nv::ITensor* rows_of(ValueId id);
+  bool are_rows(size_t i) const { return rows_[static_cast<size_t>(node().input(i))]; }
+  void set_rows(size_t output, nv::ITensor* rows) { set_rows_of(node().outputs.at(output), rows); }
+  void set_rows_of(ValueId id, nv::ITensor* rows) { rows_[static_cast<size_t>(id)] = rows; }
   // The first layer of this operator that reads the value as its first input; null when there is none.
   const Node* reader(ValueId id, Op op) const;
   // While it lives, layers are named after another node.
@@ -104,13 +115,10 @@ class Network {
   // start and stride by axis; `size` as the result's shape.
   nv::ITensor* slice(nv::ITensor* x, const Shape& start, const SymShape& size, const Shape& stride);
   nv::ITensor* matmul(nv::ITensor* a, nv::ITensor* b, bool transpose_a = false, bool transpose_b = false);
-  // Before 10 TensorRT fuses a bias into convolutions alone, so a product of rows is one of 1×1: as_rows() makes x of
-  // `shape` [rows,K,1,1], null where the number of rows does not grow evenly with the batch.
-  nv::ITensor* as_rows(nv::ITensor* x, const SymShape& shape);
-  // Rows by [columns,K] plus a bias [columns], which may be empty; `shape` as of as_rows(), for the result [‥,columns].
-  // The matrix: weights, or where they are empty a dequantized tensor [columns,K,1,1].
-  nv::ITensor* row_product(nv::ITensor* rows, const SymShape& shape, Extent columns, nv::Weights matrix,
-                           nv::ITensor* dequantized, nv::Weights bias);
+  nv::ITensor* as_rows(nv::ITensor* x, const SymShape& shape);  // see works_on_rows()
+  // Rows by [columns,K] plus a bias [columns], which may be empty. The matrix: weights, or where they are empty a
+  // dequantized tensor [columns,K,1,1].
+  nv::ITensor* row_product(nv::ITensor* rows, Extent columns, nv::Weights matrix, nv::ITensor* dequantized, nv::Weights bias);
   nv::ITensor* reduce(nv::ITensor* x, nv::ReduceOperation op, uint32_t axes, bool keep);
   nv::ITensor* softmax(nv::ITensor* x, int axis);  // in float32
   nv::ITensor* concat(std::span<nv::ITensor* const> parts, int axis);
@@ -149,7 +157,7 @@ class Network {
   const Logger& logger_;
   const std::map<std::string, float>& absmax_;
   PluginUse plugins_;
-  std::vector<nv::ITensor*> tensors_;  // by ValueId
+  std::vector<nv::ITensor*> tensors_, rows_;  // by ValueId; one is made of the other when it is asked for
   std::unordered_map<ValueId, std::vector<nv::ITensor*>> constants_;
   std::deque<std::vector<std::byte>> storage_;  // weights must live until the build ends
   std::unordered_map<nv::ITensor*, nv::ILayer*> maker_;

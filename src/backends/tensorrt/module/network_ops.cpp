@@ -185,15 +185,13 @@ nv::ITensor* Network::as_rows(nv::ITensor* x, const SymShape& shape) {
   return x && rows ? reshape(x, {*rows, shape.back(), Dim::of(1), Dim::of(1)}) : nullptr;
 }
 
-nv::ITensor* Network::row_product(nv::ITensor* rows, const SymShape& shape, Extent columns, nv::Weights matrix,
-                                  nv::ITensor* dequantized, nv::Weights bias) {
+nv::ITensor* Network::row_product(nv::ITensor* rows, Extent columns, nv::Weights matrix, nv::ITensor* dequantized,
+                                  nv::Weights bias) {
   nv::IConvolutionLayer* layer = rows ? net_.addConvolutionNd(*rows, columns, dims({1, 1}), matrix, bias) : nullptr;
   if (!layer) return nullptr;
   if (dequantized) layer->setInput(1, *dequantized);
   name_layer_weights();
-  SymShape result = shape;
-  result.back() = Dim::of(columns);
-  return reshape(out(layer), result);
+  return out(layer);
 }
 
 nv::ITensor* Network::through_fp8(nv::ITensor* x, ValueId id) {

@@ -84,7 +84,8 @@ Result<double> time_of(const Graph& node, CompileOptions options, PlanOptions pl
 // Whether Vitrail's kernel is the faster one for the first node of this operator that it can take.
 Result<bool> is_faster(const Graph& graph, const CompileOptions& options, const PlanOptions& plan, Op op) {
   const auto node = std::ranges::find_if(graph.nodes, [&](const Node& n) {
-    return n.op == op && (op != Op::MultiHeadAttention || n.input(3) == kNoValue);
+    return n.op == op && (op != Op::MultiHeadAttention || n.input(3) == kNoValue) &&
+           (op != Op::Linear || n.text("activation", "").starts_with("gelu"));
   });
   if (node == graph.nodes.end()) return false;
   const Graph single = alone(graph, *node);
@@ -104,7 +105,7 @@ bool are_known_to_be_faster(const CompileOptions& options, const PlanOptions& pl
 
 Result<PluginUse> choose_plugins(const Graph& graph, const CompileOptions& options, const PlanOptions& plan) {
   if (plan.plugins == "off") return PluginUse{};
-  if (plan.plugins.empty()) return are_known_to_be_faster(options, plan) ? PluginUse{true, true} : PluginUse{};
+  if (plan.plugins.empty()) return are_known_to_be_faster(options, plan) ? PluginUse{true, true, true} : PluginUse{};
   if (!kTakesPlugins)
     return unavailable("--plugins {}: the networks of TensorRT-RTX take no plugins; build with TensorRT 8.5 or newer",
                        plan.plugins);
@@ -113,7 +114,7 @@ Result<PluginUse> choose_plugins(const Graph& graph, const CompileOptions& optio
         "--plugins {}: this TensorRT module was compiled without Vitrail's CUDA kernels; configure with "
         "-DVITRAIL_CUDA=ON and build again",
         plan.plugins);
-  if (plan.plugins == "on") return PluginUse{true, true};
+  if (plan.plugins == "on") return PluginUse{true, true, true};
   PlanOptions small = plan;
   small.profiles = {{plan.profiles[0].opt, plan.profiles[0].opt, plan.profiles[0].opt}};
   small.save_plan.clear();
@@ -123,6 +124,7 @@ Result<PluginUse> choose_plugins(const Graph& graph, const CompileOptions& optio
   PluginUse use;
   VTL_ASSIGN(use.attention, is_faster(graph, quiet, small, Op::MultiHeadAttention));
   VTL_ASSIGN(use.layer_norm, is_faster(graph, quiet, small, Op::LayerNormalization));
+  VTL_ASSIGN(use.gelu, is_faster(graph, quiet, small, Op::Linear));
   return use;
 }
 

@@ -3,14 +3,16 @@
 
 #include "backends/cuda/device.h"
 #include "backends/cuda/kernels/attention.h"
+#include "backends/cuda/kernels/elementwise.h"
 #include "backends/cuda/kernels/rows.h"
 
 namespace vitrail::tensorrt {
 namespace {
 
 constexpr const char* kAttentionNames[] = {"heads",    "head_dim", "v_head_dim", "q_offset",
-                                           "k_offset", "v_offset", "scale"};
+                                           "k_offset", "v_offset", "scale",      "tokens"};
 constexpr const char* kLayerNormNames[] = {"epsilon"};
+constexpr const char* kGeluNames[] = {"tanh"};
 
 std::optional<cuda::Type> kernel_type(nv::DataType type) {
   if (type == nv::DataType::kFLOAT) return cuda::Type::kF32;
@@ -20,7 +22,7 @@ std::optional<cuda::Type> kernel_type(nv::DataType type) {
 
 AttentionNumbers unpacked(const PluginNumbers& n) {
   const auto whole = [&](size_t i) { return static_cast<int64_t>(n[i]); };
-  return {whole(0), whole(1), whole(2), whole(3), whole(4), whole(5), n[6]};
+  return {whole(0), whole(1), whole(2), whole(3), whole(4), whole(5), n[6], whole(7)};
 }
 
 cuda::AttentionArgs args_of(const AttentionNumbers& n, int64_t q_row, int64_t k_row, int64_t v_row) {
@@ -42,7 +44,7 @@ bool lie_in_their_rows(const AttentionNumbers& n, int64_t q_row, int64_t k_row, 
          fits(n.v_offset, n.v_head_dim, v_row);
 }
 
-bool attention_takes(int32_t position, nv::DataType type, nv::DataType first) {
+bool takes_one_type(int32_t position, nv::DataType type, nv::DataType first) {
   return position == 0 ? kernel_type(type).has_value() : type == first;
 }
 
@@ -50,7 +52,7 @@ nv::DimsExprs attention_shape(const PluginNumbers& numbers, const nv::DimsExprs*
                               nv::IExprBuilder& builder) {
   const AttentionNumbers n = unpacked(numbers);
   nv::DimsExprs out = in[0];
-  out.d[out.nbDims - 1] = builder.constant(static_cast<Extent>(n.heads * n.v_head_dim));
+  out.d[n.tokens > 0 ? 1 : out.nbDims - 1] = builder.constant(static_cast<Extent>(n.heads * n.v_head_dim));
   return out;
 }
 
@@ -59,12 +61,15 @@ cudaError_t run_attention(const PluginNumbers& numbers, const nv::PluginTensorDe
   const Result<cuda::Device> device = cuda::current_device();
   if (!device.ok()) return cudaErrorNoDevice;
   const AttentionNumbers n = unpacked(numbers);
-  if (!lie_in_their_rows(n, in[0].dims.d[2], in[1].dims.d[2], in[2].dims.d[2])) return cudaErrorInvalidValue;
-  cuda::AttentionArgs a = args_of(n, in[0].dims.d[2], in[1].dims.d[2], in[2].dims.d[2]);
+  const auto row = [&](int i) { return in[i].dims.d[n.tokens > 0 ? 1 : 2]; };
+  const auto tokens = [&](int i) { return n.tokens > 0 ? n.tokens : int64_t{in[i].dims.d[1]}; };
+  if (!lie_in_their_rows(n, row(0), row(1), row(2))) return cudaErrorInvalidValue;
+  if (n.tokens > 0 && in[0].dims.d[0] % n.tokens != 0) return cudaErrorInvalidValue;
+  cuda::AttentionArgs a = args_of(n, row(0), row(1), row(2));
   a.type = a.out_type = kernel_type(in[0].type).value_or(cuda::Type::kF16);
-  a.batch = in[0].dims.d[0];
-  a.sq = static_cast<int>(in[0].dims.d[1]);
-  a.sk = static_cast<int>(in[1].dims.d[1]);
+  a.batch = in[0].dims.d[0] / (n.tokens > 0 ? n.tokens : 1);
+  a.sq = static_cast<int>(tokens(0));
+  a.sk = static_cast<int>(tokens(1));
   const auto at = [&](int i, int64_t offset) {
     return static_cast<const std::byte*>(inputs[i]) + offset * cuda::type_size(a.type);
   };
@@ -85,20 +90,19 @@ bool add_layer_norm_takes(int32_t position, nv::DataType type, nv::DataType firs
   return type == (position == 2 || position == 3 ? nv::DataType::kFLOAT : first);
 }
 
-nv::DimsExprs layer_norm_shape(const PluginNumbers&, const nv::DimsExprs* in, nv::IExprBuilder&) {
-  return in[0];
+nv::DimsExprs first_shape(const PluginNumbers&, const nv::DimsExprs* in, nv::IExprBuilder&) { return in[0]; }
+
+int64_t count_of(const nv::PluginTensorDesc& t) {
+  int64_t count = 1;
+  for (int i = 0; i < t.dims.nbDims; ++i) count *= t.dims.d[i];
+  return count;
 }
 
-int64_t rows_of(const nv::Dims& d) {
-  int64_t rows = 1;
-  for (int i = 0; i + 1 < d.nbDims; ++i) rows *= d.d[i];
-  return rows;
-}
-
-cuda::LayerNormArgs layer_norm_args(const PluginNumbers& numbers, const nv::PluginTensorDesc& x) {
+cuda::LayerNormArgs layer_norm_args(const PluginNumbers& numbers, const nv::PluginTensorDesc& x,
+                                    const nv::PluginTensorDesc& gamma) {
   cuda::LayerNormArgs a;
-  a.rows = rows_of(x.dims);
-  a.columns = static_cast<int>(x.dims.d[x.dims.nbDims - 1]);
+  a.columns = static_cast<int>(count_of(gamma));
+  a.rows = a.columns > 0 ? count_of(x) / a.columns : 0;
   a.epsilon = numbers[0];
   a.type = a.out = kernel_type(x.type).value_or(cuda::Type::kF16);
   return a;
@@ -106,7 +110,7 @@ cuda::LayerNormArgs layer_norm_args(const PluginNumbers& numbers, const nv::Plug
 
 cudaError_t run_layer_norm(const PluginNumbers& numbers, const nv::PluginTensorDesc* in,
                            const void* const* inputs, void* const* outputs, cudaStream_t stream) {
-  cuda::LayerNormArgs a = layer_norm_args(numbers, in[0]);
+  cuda::LayerNormArgs a = layer_norm_args(numbers, in[0], in[1]);
   a.x = inputs[0];
   a.gamma = static_cast<const float*>(inputs[1]);
   a.beta = static_cast<const float*>(inputs[2]);
@@ -116,10 +120,10 @@ cudaError_t run_layer_norm(const PluginNumbers& numbers, const nv::PluginTensorD
 
 cudaError_t run_add_layer_norm(const PluginNumbers& numbers, const nv::PluginTensorDesc* in,
                                const void* const* inputs, void* const* outputs, cudaStream_t stream) {
-  cuda::LayerNormArgs a = layer_norm_args(numbers, in[0]);
+  cuda::LayerNormArgs a = layer_norm_args(numbers, in[0], in[2]);
   a.x = inputs[0];
   a.residual = inputs[1];
-  a.residual_rows = rows_of(in[1].dims);
+  a.residual_rows = a.columns > 0 ? count_of(in[1]) / a.columns : 0;
   if (a.residual_rows <= 0 || a.rows % a.residual_rows != 0) return cudaErrorInvalidValue;
   a.gamma = static_cast<const float*>(inputs[2]);
   a.beta = static_cast<const float*>(inputs[3]);
@@ -128,10 +132,18 @@ cudaError_t run_add_layer_norm(const PluginNumbers& numbers, const nv::PluginTen
   return cuda::launch_layer_norm(a, stream, false);
 }
 
+cudaError_t run_gelu(const PluginNumbers& numbers, const nv::PluginTensorDesc* in, const void* const* inputs,
+                     void* const* outputs, cudaStream_t stream) {
+  const cuda::Unary how = numbers[0] != 0 ? cuda::Unary::kGeluTanh : cuda::Unary::kGelu;
+  const cuda::Type type = kernel_type(in[0].type).value_or(cuda::Type::kF16);
+  return cuda::launch_unary(how, inputs[0], outputs[0], type, count_of(in[0]), stream, false);
+}
+
 constexpr PluginKind kKinds[] = {
-    {kAttentionPlugin, 3, 1, kAttentionNames, attention_takes, attention_shape, run_attention},
-    {kLayerNormPlugin, 3, 1, kLayerNormNames, layer_norm_takes, layer_norm_shape, run_layer_norm},
-    {kAddLayerNormPlugin, 4, 2, kLayerNormNames, add_layer_norm_takes, layer_norm_shape, run_add_layer_norm},
+    {kAttentionPlugin, 3, 1, kAttentionNames, takes_one_type, attention_shape, run_attention},
+    {kLayerNormPlugin, 3, 1, kLayerNormNames, layer_norm_takes, first_shape, run_layer_norm},
+    {kAddLayerNormPlugin, 4, 2, kLayerNormNames, add_layer_norm_takes, first_shape, run_add_layer_norm},
+    {kGeluPlugin, 1, 1, kGeluNames, takes_one_type, first_shape, run_gelu},
 };
 
 }  // namespace
@@ -142,7 +154,8 @@ PluginNumbers AttentionNumbers::packed() const {
   PluginNumbers n{};
   size_t i = 0;
   for (int64_t v : {heads, head_dim, v_head_dim, q_offset, k_offset, v_offset}) n[i++] = static_cast<float>(v);
-  n[i] = scale;
+  n[i++] = scale;
+  n[i] = static_cast<float>(tokens);
   return n;
 }
 

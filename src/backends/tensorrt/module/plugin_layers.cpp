@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* kVersion = "1";
 constexpr const char* kNamespace = "";
-constexpr size_t kMostKinds = 3;
+constexpr size_t kMostKinds = 4;
 
 const PluginKind* find_kind(std::string_view name) {
   for (const PluginKind& kind : plugin_kinds())
@@ -21,11 +21,20 @@ const PluginKind* find_kind(std::string_view name) {
   return nullptr;
 }
 
-bool is_linear(const nv::PluginTensorDesc& tensor) { return tensor.format == nv::TensorFormat::kLINEAR; }
+// Whether the tensor lies in memory as its elements are counted: [rows, columns, 1, 1] does in these layouts as well, where
+// they pad nothing.
+bool lies_in_order(const nv::PluginTensorDesc& t) {
+  if (t.format == nv::TensorFormat::kLINEAR) return true;
+  const int width = t.format == nv::TensorFormat::kHWC8 ? 8 : t.format == nv::TensorFormat::kCHW32 ? 32 : 0;
+  return width > 0 && t.dims.nbDims == 4 && t.dims.d[1] % width == 0 && t.dims.d[2] == 1 && t.dims.d[3] == 1;
+}
 
+// One layout for all but the vectors, which keeps what the builder tries few.
 bool supports(const PluginKind& kind, int32_t position, const nv::PluginTensorDesc& tensor,
-              nv::DataType first) {
-  return is_linear(tensor) && kind.takes(position, tensor.type, first);
+              const nv::PluginTensorDesc& first) {
+  const bool alike = tensor.dims.nbDims == first.dims.nbDims;
+  return lies_in_order(tensor) && tensor.format == (alike ? first.format : nv::TensorFormat::kLINEAR) &&
+         kind.takes(position, tensor.type, first.type);
 }
 
 // The fields of TensorRT's collection that are numbers of the kind.
@@ -92,7 +101,7 @@ class Plugin : public nv::IPluginV3,
   }
   bool supportsFormatCombination(int32_t position, const nv::DynamicPluginTensorDesc* tensors, int32_t,
                                  int32_t) noexcept override {
-    return supports(kind_, position, tensors[position].desc, tensors[0].desc.type);
+    return supports(kind_, position, tensors[position].desc, tensors[0].desc);
   }
   int32_t getOutputDataTypes(nv::DataType* outputs, int32_t count, const nv::DataType* inputs,
                              int32_t) const noexcept override {
@@ -174,7 +183,7 @@ class Plugin : public nv::IPluginV2DynamicExt {
   }
   bool supportsFormatCombination(int32_t position, const nv::PluginTensorDesc* tensors, int32_t,
                                  int32_t) noexcept override {
-    return supports(kind_, position, tensors[position], tensors[0].type);
+    return supports(kind_, position, tensors[position], tensors[0]);
   }
   void configurePlugin(const nv::DynamicPluginTensorDesc*, int32_t, const nv::DynamicPluginTensorDesc*,
                        int32_t) noexcept override {}
@@ -224,7 +233,7 @@ class Creator : public nv::IPluginCreator {
 
 struct Creators {
   Creators() {
-    static_assert(kMostKinds == 3);
+    static_assert(kMostKinds == 4);
     for (const PluginKind& kind : plugin_kinds())
       if (count < static_cast<int32_t>(kMostKinds)) list[count++] = new Creator(kind);  // for good: TensorRT keeps it
   }

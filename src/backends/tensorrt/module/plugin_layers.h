@@ -12,12 +12,12 @@ namespace vitrail::tensorrt {
 
 // Which operators are given to Vitrail's kernels.
 struct PluginUse {
-  bool attention = false, layer_norm = false;
-  bool any() const { return attention || layer_norm; }
-  std::vector<int64_t> packed() const { return {attention, layer_norm}; }
-  // Neither where the numbers are none of ours.
+  bool attention = false, layer_norm = false, gelu = false;
+  bool any() const { return attention || layer_norm || gelu; }
+  std::vector<int64_t> packed() const { return {attention, layer_norm, gelu}; }
+  // None where the numbers are none of ours.
   static PluginUse unpacked(std::span<const int64_t> n) {
-    return n.size() == 2 ? PluginUse{n[0] != 0, n[1] != 0} : PluginUse{};
+    return n.size() == 2 || n.size() == 3 ? PluginUse{n[0] != 0, n[1] != 0, n.size() == 3 && n[2] != 0} : PluginUse{};
   }
 };
 
