@@ -152,21 +152,37 @@ int Scheduler::priority_of(const Job& job) const {
   return levels == 0 ? 0 : job.priority > 0 ? std::min(job.priority, levels) : usual;
 }
 
-Fault Scheduler::would_refuse(const Job& job) const {
+Reply<Scheduler::Ticket> Scheduler::announce(const Job& job) {
   const std::lock_guard lock(mutex_);
-  return admit(priority_of(job), job.rows);
+  const int priority = priority_of(job);
+  if (Fault refused = admit(priority, job.rows); !refused.ok()) return refused;
+  const Ticket ticket = ++last_announced_;
+  announced_.emplace(ticket, std::pair(priority, job.rows));
+  return ticket;
+}
+
+void Scheduler::retract(Ticket announced) {
+  const std::lock_guard lock(mutex_);
+  announced_.erase(announced);
+}
+
+// Requests of this priority that wait or are announced; those that free streams take at once do not wait. Under the lock.
+size_t Scheduler::ahead_of(int priority) const {
+  const auto announced = std::ranges::count(announced_, priority, [](const auto& a) { return a.second.first; });
+  return waiting_at(waiting_, priority) + static_cast<size_t>(std::max<int64_t>(0, announced - std::ssize(free_)));
 }
 
 // Whether a request may join the queue. Under the lock.
 Fault Scheduler::admit(int priority, int64_t rows) const {
   const size_t most = options_.queue.of(priority).max_queue;
-  if (waiting_.size() >= most)  // else it need not be counted
-    if (const size_t ahead = waiting_at(waiting_, priority); ahead >= most)
+  if (waiting_.size() + announced_.size() >= most)  // else it need not be counted
+    if (const size_t ahead = ahead_of(priority); ahead >= most)
       return fault(Cause::kBusy, "the queue is full: {} requests{} are waiting; try again later", ahead,
                    priority > 0 ? fmt::format(" of priority {}", priority) : "");
   if (options_.slo_ns > 0) {
     int64_t before = 0;
     for (const Waiting& w : waiting_) before += w.rows;
+    for (const auto& [ticket, a] : announced_) before += a.second;
     const double ns = expected_latency_ns(running_ns(), before, rows, session_->options().streams, policy_);
     // Times vary: what is let in at the very edge would wait in vain.
     if (before > 0 && ns > kAdmitted * static_cast<double>(options_.slo_ns))
@@ -202,6 +218,7 @@ std::optional<Scheduler::Ticket> Scheduler::submit(Job& job) {
   entry->timeout_ns = timeout_ns(queue, entry->job.timeout_ns);
 
   const Ticket ticket = entry->ticket = next_ticket_++;
+  announced_.erase(entry->job.announced);
   if (refused.ok()) refused = admit(entry->priority, entry->job.rows);
   if (!refused.ok()) {
     lock.unlock();

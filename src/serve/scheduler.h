@@ -38,6 +38,7 @@ struct Job {
   int64_t rows = 1;
   int priority = 0;        // 1 is the highest; 0: the model's default
   int64_t timeout_ns = 0;  // it is rejected when it waited so long; 0: the model's default
+  uint64_t announced = 0;  // by Scheduler::announce(); 0: not
   bool run_here = false;   // where nobody waits and a stream is free, submit() may run it: no thread has to wake
   // Called exactly once, on a worker's thread or on that of submit() or cancel(). Must neither block nor call back.
   std::function<void(JobResult)> done;
@@ -69,8 +70,10 @@ class Scheduler {
   // Looks for NaN and infinity in a request and queues it, or runs it (Job::run_here); its outcome, a rejection as well, goes to job.done. Nothing,
   // and the job stays as it was, once stop() has begun: another version of the model may take it.
   std::optional<Ticket> submit(Job& job);
-  // What submit() would answer at once if it came now: before work is put into a request.
-  Fault would_refuse(const Job& job) const;
+  // Before work is put into a request (its picture is decoded): kBusy as submit() would say, else what counts it among
+  // those that wait, for Job::announced, until it is submitted or retracted.
+  Reply<Ticket> announce(const Job& job);
+  void retract(Ticket announced);  // also when it has been submitted
   // Gives up a request that still waits; one that runs is answered as usual.
   void cancel(Ticket ticket);
   // Takes no new requests, answers all that wait and ends the threads. Not from within job.done.
@@ -105,6 +108,7 @@ class Scheduler {
   Fault check_values(const Job& job) const;
   int priority_of(const Job& job) const;
   Fault admit(int priority, int64_t rows) const;
+  size_t ahead_of(int priority) const;
   int64_t running_ns() const;
   int64_t runnable_rows(int64_t rows) const;
 
@@ -123,9 +127,10 @@ class Scheduler {
   Policy policy_;
   std::vector<Waiting> waiting_;  // in the order in which they shall run; entries_ beside it
   Entries entries_;
+  std::map<Ticket, std::pair<int, int64_t>> announced_;  // priority and rows
   int64_t last_arrival_ns_ = 0;
   int64_t batches_ = 0;
-  Ticket next_ticket_ = 1;
+  Ticket next_ticket_ = 1, last_announced_ = 0;
   bool stopping_ = false;  // no new requests
   bool ended_ = false;     // no worker is left
 

@@ -121,8 +121,11 @@ void Service::attempt(std::shared_ptr<Call> call) {
   auto prepared = std::make_shared<PreparedJob>(std::move(*made));
   if (prepared->pictures.empty()) return submit(std::move(call), std::move(prepared));
   // What would be refused behind them need not be decoded first.
-  if (Fault refused = call->model->scheduler().would_refuse(prepared->job); !refused.ok()) return call->fail(std::move(refused));
-  const bool taken = offload([this, call, prepared] {
+  auto announced = call->model->scheduler().announce(prepared->job);
+  if (!announced.ok()) return call->fail(announced.fault());
+  prepared->job.announced = *announced;
+  const std::shared_ptr<void> retracted(nullptr, [model = call->model, ticket = *announced](void*) { model->scheduler().retract(ticket); });
+  const bool taken = offload([this, call, prepared, retracted] {
     const PixelLimit limit{options_.max_image_pixels, "--max-image-pixels"};
     const Status status = call->is_cancelled() ? Status(Code::kCancelled, "the client gave up")
                                                : decode_pictures(*call->model, *prepared, limit);

@@ -246,11 +246,45 @@ TEST(Scheduler, AFullQueueRefusesAtOnce) {
   auto a = f.submit(1), b = f.submit(2), c = f.submit(3);
   EXPECT_EQ(c.second.get().result.fault.cause, Cause::kBusy);
   EXPECT_EQ(f.scheduler->waiting(), 2u);
-  EXPECT_EQ(f.scheduler->would_refuse(sum_job(4).first).cause, Cause::kBusy);
+  EXPECT_EQ(f.scheduler->announce(sum_job(4).first).fault().cause, Cause::kBusy);
   f.scheduler->cancel(b.first);
-  EXPECT_TRUE(f.scheduler->would_refuse(sum_job(4).first).ok());
+  EXPECT_TRUE(f.scheduler->announce(sum_job(4).first).ok());
   gate.open();
   EXPECT_TRUE(a.second.get().result.fault.ok());
+}
+
+// Of a burst that finds the queue empty no more is made ready than may wait.
+TEST(Scheduler, WhatIsAnnouncedTakesItsPlace) {
+  Fixture f;
+  Gate gate;
+  f.program->during_run = [&](int64_t) { gate.pass(); };
+  SchedulerOptions options;
+  options.queue.usual.max_queue = 2;
+  f.start(options);
+  const auto announce = [&] { return f.scheduler->announce(sum_job(4).first); };
+  std::vector<Reply<Scheduler::Ticket>> early;
+  for (int i = 0; i < 4; ++i) early.push_back(announce());
+  EXPECT_TRUE(early[2].ok());  // the free stream would take one at once
+  EXPECT_EQ(early[3].fault().cause, Cause::kBusy);
+  for (int i = 0; i < 3; ++i) f.scheduler->retract(*early[static_cast<size_t>(i)]);
+
+  auto running = f.submit(0);
+  gate.await(1);
+  const auto first = announce(), second = announce();
+  ASSERT_TRUE(first.ok() && second.ok());
+  EXPECT_EQ(announce().fault().cause, Cause::kBusy);
+  EXPECT_EQ(f.submit(1).second.get().result.fault.cause, Cause::kBusy);
+  f.scheduler->retract(*first);
+  f.scheduler->retract(*first);
+  // The place of the other becomes that of its request.
+  auto job = sum_job(3);
+  job.first.announced = *second;
+  ASSERT_TRUE(f.scheduler->submit(job.first));
+  EXPECT_EQ(f.scheduler->waiting(), 1u);
+  EXPECT_TRUE(announce().ok());
+  EXPECT_EQ(announce().fault().cause, Cause::kBusy);
+  gate.open();
+  EXPECT_TRUE(job.second.get().result.fault.ok());
 }
 
 TEST(Scheduler, EachPriorityHasItsOwnQueue) {
