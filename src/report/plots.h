@@ -13,7 +13,7 @@ namespace vitrail::report {
 
 // Images per second against batch size, a line for each run; the recommended batch is marked.
 std::string throughput_plot(const Data& data, const Recommendation& recommendation);
-// Peak resident memory by batch size, a bar for each run.
+// Memory (memory_of()) by batch size, a bar for each run.
 std::string memory_plot(const Data& data, const Recommendation& recommendation);
 // Histogram of the latency at one batch size, with median and p99.
 std::string latency_plot(const Point& point);

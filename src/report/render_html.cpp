@@ -56,6 +56,8 @@ std::string subtitle(const Data& data) {
     if (run->cores > 0) out += fmt::format(" · {} core{}", run->cores, run->cores == 1 ? "" : "s");
     if (!run->kernel.empty()) out += " · " + run->kernel;
   }
+  const auto gpu = std::ranges::find_if(data.runs, [](const Run& r) { return !r.gpu.empty(); });
+  if (gpu != data.runs.end()) out = gpu->gpu + (out.empty() ? "" : " · " + out);
   if (!newest.empty()) out += (out.empty() ? "" : " · ") + newest;
   return out;
 }
@@ -78,9 +80,9 @@ std::string tiles(const Data& data, const Recommendation& r) {
         tile(times(*r.gain->throughput_gain), "",
              fmt::format("throughput of {}{}", r.gain->baseline,
                          r.gain->own_batch_one ? "" : fmt::format(" at batch {}", r.gain->throughput_batch)));
-  if (p.peak_rss_bytes)
-    out +=
-        tile(mebibytes(*p.peak_rss_bytes), "MiB", fmt::format("peak resident memory at batch {}", r.batch));
+  const Memory memory = memory_of(data);
+  const char* which = memory == &Point::device_bytes ? "device" : "peak resident";
+  if (p.*memory) out += tile(mebibytes(*(p.*memory)), "MiB", fmt::format("{} memory at batch {}", which, r.batch));
   out += r.verified == Verified::kPassed ? tile("verified", "", "within tolerance of the reference", "good")
                                          : tile("not verified", "", "no comparison with the reference");
   return out + "</div>\n";
@@ -92,7 +94,8 @@ std::string speed(const Data& data, const Recommendation& r, const Tables& table
   for (const Table& table : tables.protocol) out += to_html(table);
   out += "<div class=\"pair\">\n" +
          figure("Throughput", "images per second against batch size", throughput_plot(data, r)) +
-         figure("Memory", "most that was resident at once", memory_plot(data, r)) + "</div>\n";
+         figure("Memory", memory_of(data) == &Point::device_bytes ? "above that of a bare context on the device" : "most that was resident at once",
+                memory_plot(data, r)) + "</div>\n";
   return out;
 }
 

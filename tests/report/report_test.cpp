@@ -210,6 +210,13 @@ TEST(Tables, WhatRanOnADeviceShowsIt) {
   EXPECT_THAT(report.markdown, HasSubstr("| fp16 (cuda) | 1 | 0.450 |"));
   EXPECT_TRUE(nlohmann::json::parse(report.json)["tables"].contains("device"));
   EXPECT_EQ(xml_fault(report.html), "");
+  // Beside a run on the CPU only what both have can be compared.
+  EXPECT_THAT(report.html, HasSubstr("peak resident memory, MiB"));
+  EXPECT_THAT(report.html, HasSubstr("NVIDIA H100 · Test CPU · 2 cores"));
+  const Report alone = build_report(read_all({gpu}));
+  EXPECT_THAT(alone.html, HasSubstr("device memory, MiB"));
+  EXPECT_THAT(alone.html, HasSubstr("fp16 (cuda), batch 1: 200 MiB"));
+  EXPECT_THAT(alone.html, Not(HasSubstr("peak resident memory, MiB")));
 
   const Report host = build_report(full_data());
   EXPECT_THAT(host.html, Not(HasSubstr("GPU compute")));
