@@ -6,7 +6,7 @@ import torch
 
 from vitrail.errors import ExportError, first_line
 from vitrail.interface import random_inputs
-from vitrail.survey import survey
+from vitrail.survey import is_of_the_model, survey
 
 RANDOM = re.compile(r"aten::(native_dropout|bernoulli|rand|randn|normal|uniform|multinomial|randperm|randint|rrelu|exponential)(_like|_)?$")
 
@@ -88,7 +88,7 @@ def _deepest_line(error):
     frame, place = error.__traceback__, ""
     while frame is not None:
         file = frame.tb_frame.f_code.co_filename
-        if "/torch/" not in file and "/vitrail/" not in file:
+        if is_of_the_model(file):
             place = f" ({file}:{frame.tb_lineno})"
         frame = frame.tb_next
     return place

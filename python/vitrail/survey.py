@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """One forward pass, watched: which operators ran, in which submodule, at which line of the model's code."""
 import dataclasses
+import os
 import pathlib
 import sys
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-TORCH = str(pathlib.Path(torch.__file__).parent)
-HERE = str(pathlib.Path(__file__).parent)
+TORCH = str(pathlib.Path(torch.__file__).parent) + os.sep
+HERE = str(pathlib.Path(__file__).parent) + os.sep
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,12 +26,17 @@ class Event:
         return f"{place}, {self.line}" if self.line else place
 
 
+def is_of_the_model(file):
+    """Neither torch's nor ours."""
+    return not file.startswith((TORCH, HERE, "<"))
+
+
 def model_line():
     """The innermost line on the stack that is neither torch's nor ours."""
     frame = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
-        if not file.startswith((TORCH, HERE, "<")):
+        if is_of_the_model(file):
             return f"{file}:{frame.f_lineno}"
         frame = frame.f_back
     return ""
