@@ -75,9 +75,9 @@ std::string throughput_plot(const Data& data, const Recommendation& recommendati
 
 std::string memory_plot(const Data& data, const Recommendation& recommendation) {
   std::vector<Series> series = series_of(data, recommendation);
-  const Memory memory = memory_of(data);
-  const bool device = memory == &Point::device_bytes;
-  auto known = [&](const Point& p) { return p.*memory && *(p.*memory) > 0; };
+  const Memory& memory = memory_of(data);
+  const auto bytes = [&](const Point& p) { return (p.*memory.bytes).value_or(0); };
+  auto known = [&](const Point& p) { return bytes(p) > 0; };
   std::erase_if(series, [&](const Series& s) { return std::ranges::none_of(s.run->points, known); });
   std::vector<int64_t> batches = batches_of(series);
   if (batches.empty()) return "";
@@ -85,15 +85,15 @@ std::string memory_plot(const Data& data, const Recommendation& recommendation) 
   const Frame f = frame_below_legend(legend_rows(series, kWidth - 10));
   double most = 0;
   for (const Series& s : series)
-    for (const Point& p : s.run->points) most = std::max(most, (p.*memory).value_or(0) / (1 << 20));
+    for (const Point& p : s.run->points) most = std::max(most, bytes(p) / (1 << 20));
   const std::vector<double> ticks = nice_ticks(0, most, 6);
   const Scale y{0, ticks.back(), f.bottom, f.top};
 
-  Svg svg("memory", kWidth, f.bottom + 50, device ? "Device memory by batch size" : "Peak resident memory by batch size",
+  Svg svg("memory", kWidth, f.bottom + 50, fmt::format("{} by batch size", memory.title),
           fmt::format("Mebibytes for batch sizes {} to {}, {} runs; the greatest is {} MiB.", batches.front(),
                       batches.back(), series.size(), number(most)));
   draw_legend(svg, series, 6, 2, kWidth - 10);
-  draw_y_axis(svg, f, y, ticks, device ? "device memory, MiB" : "peak resident memory, MiB");
+  draw_y_axis(svg, f, y, ticks, fmt::format("{}, MiB", memory.name));
   const double group = (f.right - f.left) / static_cast<double>(batches.size());
   const double bar = std::min(group * 0.76 / static_cast<double>(series.size()), 34.0);
   for (size_t b = 0; b < batches.size(); ++b) {
@@ -101,7 +101,7 @@ std::string memory_plot(const Data& data, const Recommendation& recommendation) 
     double left = middle - bar * static_cast<double>(series.size()) / 2;
     for (const Series& s : series) {
       if (const Point* p = s.run->at(batches[b]); p && known(*p)) {
-        const double mib = *(p->*memory) / (1 << 20);
+        const double mib = bytes(*p) / (1 << 20);
         svg.rect(left + 1, y(mib), bar - 2, f.bottom - y(mib), s.color + " fill",
                  fmt::format("{}, batch {}: {} MiB", s.run->label, p->batch, number(mib)));
       }

@@ -183,11 +183,15 @@ std::optional<size_t> baseline_of(const Data& data) {
   return first_where(data, [](const Run& r) { return r.is_reference(); });
 }
 
-Memory memory_of(const Data& data) {
+const Memory& memory_of(const Data& data) {
+  static constexpr Memory kDevice{&Point::device_bytes, "Device memory", "device memory",
+                                  "above that of a bare context on the device"};
+  static constexpr Memory kResident{&Point::peak_rss_bytes, "Peak resident memory", "peak resident memory",
+                                    "most that was resident at once"};
   const auto on_device = [](const Run& run) {
     return std::ranges::any_of(run.points, [](const Point& p) { return p.device_bytes && *p.device_bytes > 0; });
   };
-  return !data.runs.empty() && std::ranges::all_of(data.runs, on_device) ? &Point::device_bytes : &Point::peak_rss_bytes;
+  return !data.runs.empty() && std::ranges::all_of(data.runs, on_device) ? kDevice : kResident;
 }
 
 Gain gain_over(const Run& run, const Run& baseline, int64_t batch) {

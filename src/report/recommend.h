@@ -51,8 +51,11 @@ Gain gain_over(const Run& run, const Run& baseline, int64_t batch);
 // The run that the others are compared with: PyTorch, else another program, else the reference backend.
 std::optional<size_t> baseline_of(const Data& data);
 // The memory that runs are compared by: the device's where every run has it, else what was resident.
-using Memory = std::optional<double> Point::*;
-Memory memory_of(const Data& data);
+struct Memory {
+  std::optional<double> Point::*bytes;
+  const char *title, *name, *caption;
+};
+const Memory& memory_of(const Data& data);
 // Whether every run that names its processor names the same one.
 bool on_one_machine(const Data& data);
 Verified verification_of(const Run& run, const Data& data);

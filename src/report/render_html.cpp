@@ -80,9 +80,8 @@ std::string tiles(const Data& data, const Recommendation& r) {
         tile(times(*r.gain->throughput_gain), "",
              fmt::format("throughput of {}{}", r.gain->baseline,
                          r.gain->own_batch_one ? "" : fmt::format(" at batch {}", r.gain->throughput_batch)));
-  const Memory memory = memory_of(data);
-  const char* which = memory == &Point::device_bytes ? "device" : "peak resident";
-  if (p.*memory) out += tile(mebibytes(*(p.*memory)), "MiB", fmt::format("{} memory at batch {}", which, r.batch));
+  const Memory& memory = memory_of(data);
+  if (const auto& bytes = p.*memory.bytes) out += tile(mebibytes(*bytes), "MiB", fmt::format("{} at batch {}", memory.name, r.batch));
   out += r.verified == Verified::kPassed ? tile("verified", "", "within tolerance of the reference", "good")
                                          : tile("not verified", "", "no comparison with the reference");
   return out + "</div>\n";
@@ -94,8 +93,7 @@ std::string speed(const Data& data, const Recommendation& r, const Tables& table
   for (const Table& table : tables.protocol) out += to_html(table);
   out += "<div class=\"pair\">\n" +
          figure("Throughput", "images per second against batch size", throughput_plot(data, r)) +
-         figure("Memory", memory_of(data) == &Point::device_bytes ? "above that of a bare context on the device" : "most that was resident at once",
-                memory_plot(data, r)) + "</div>\n";
+         figure("Memory", memory_of(data).caption, memory_plot(data, r)) + "</div>\n";
   return out;
 }
 

@@ -2,6 +2,7 @@
 // Vitrail's plugins as TensorRT sees them, without a GPU: what a plan stores of them, and what is refused.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -100,35 +101,35 @@ TEST(Plugins, DamagedBytesAreRefused) {
 }
 
 // Outputs come last; TensorRT asks in order, what comes later is not set yet.
-bool takes(std::string_view name, int position, const std::vector<nv::DataType>& types,
-           nv::TensorFormat format = nv::TensorFormat::kLINEAR) {
+bool takes(std::string_view name, int position, const std::vector<nv::PluginTensorDesc>& tensors) {
   const PluginNumbers numbers{1};
   const Made made(creator(name)->deserializePlugin("a", numbers.data(), sizeof(numbers)));
-  std::vector<nv::PluginTensorDesc> tensors(types.size());
-  for (size_t i = 0; i < types.size(); ++i) tensors[i].type = types[i], tensors[i].format = format;
   const int outputs = made->getNbOutputs();
   return static_cast<nv::IPluginV2DynamicExt&>(*made).supportsFormatCombination(
-      position, tensors.data(), static_cast<int>(types.size()) - outputs, outputs);
+      position, tensors.data(), static_cast<int>(tensors.size()) - outputs, outputs);
 }
 
-// Rows [R, columns, 1, 1] of half precision in every tensor but the vectors.
-bool takes_rows(std::string_view name, int position, int columns, nv::TensorFormat format, nv::TensorFormat other) {
-  const PluginNumbers numbers{1};
-  const Made made(creator(name)->deserializePlugin("a", numbers.data(), sizeof(numbers)));
-  const int outputs = made->getNbOutputs(), vectors = name == kLayerNormPlugin || name == kAddLayerNormPlugin ? 2 : 0;
-  const int data = name == kAttentionPlugin ? 3 : name == kAddLayerNormPlugin ? 2 : 1;
-  std::vector<nv::PluginTensorDesc> tensors(static_cast<size_t>(data + vectors + outputs));
-  for (int i = 0; i < static_cast<int>(tensors.size()); ++i) {
+bool takes(std::string_view name, int position, const std::vector<nv::DataType>& types,
+           nv::TensorFormat format = nv::TensorFormat::kLINEAR) {
+  std::vector<nv::PluginTensorDesc> tensors(types.size());
+  for (size_t i = 0; i < types.size(); ++i) tensors[i].type = types[i], tensors[i].format = format;
+  return takes(name, position, tensors);
+}
+
+// Rows [R, columns, 1, 1] of half precision in every tensor but the vectors, which are the last inputs.
+bool takes_rows(const PluginKind& kind, int position, int columns, nv::TensorFormat format, nv::TensorFormat other) {
+  const int vectors = kind.takes(kind.inputs - 1, nv::DataType::kHALF, nv::DataType::kHALF) ? 0 : 2;
+  std::vector<nv::PluginTensorDesc> tensors(static_cast<size_t>(kind.inputs + kind.outputs));
+  for (int i = 0; i < std::ssize(tensors); ++i) {
     nv::PluginTensorDesc& t = tensors[static_cast<size_t>(i)];
-    const bool vector = i >= data && i < data + vectors;
+    const bool vector = i >= kind.inputs - vectors && i < kind.inputs;
     t.type = vector ? nv::DataType::kFLOAT : nv::DataType::kHALF;
     t.format = i == position ? other : vector ? nv::TensorFormat::kLINEAR : format;
     t.dims.nbDims = vector ? 1 : 4;
     t.dims.d[0] = vector ? columns : -1;
     for (int k = 1; k < t.dims.nbDims; ++k) t.dims.d[k] = k == 1 ? columns : 1;
   }
-  return static_cast<nv::IPluginV2DynamicExt&>(*made).supportsFormatCombination(
-      position, tensors.data(), data + vectors, outputs);
+  return takes(kind.name, position, tensors);
 }
 
 TEST(Plugins, RowsAreTakenInEveryLayoutThatIsTheSameMemory) {
@@ -136,17 +137,18 @@ TEST(Plugins, RowsAreTakenInEveryLayoutThatIsTheSameMemory) {
   using Format = nv::TensorFormat;
   for (const PluginKind& kind : plugin_kinds()) {
     for (Format format : {Format::kLINEAR, Format::kHWC8, Format::kCHW32})
-      EXPECT_TRUE(takes_rows(kind.name, 0, 96, format, format)) << kind.name;
-    EXPECT_FALSE(takes_rows(kind.name, 0, 96, Format::kCHW4, Format::kCHW4)) << kind.name;
+      EXPECT_TRUE(takes_rows(kind, 0, 96, format, format)) << kind.name;
+    EXPECT_FALSE(takes_rows(kind, 0, 96, Format::kCHW4, Format::kCHW4)) << kind.name;
     // 200 channels in blocks of 32 would be padded.
-    EXPECT_TRUE(takes_rows(kind.name, 0, 200, Format::kHWC8, Format::kHWC8)) << kind.name;
-    EXPECT_FALSE(takes_rows(kind.name, 0, 200, Format::kCHW32, Format::kCHW32)) << kind.name;
+    EXPECT_TRUE(takes_rows(kind, 0, 200, Format::kHWC8, Format::kHWC8)) << kind.name;
+    EXPECT_FALSE(takes_rows(kind, 0, 200, Format::kCHW32, Format::kCHW32)) << kind.name;
     const int last = kind.inputs + kind.outputs - 1;
-    EXPECT_TRUE(takes_rows(kind.name, last, 96, Format::kHWC8, Format::kHWC8)) << kind.name;
-    EXPECT_FALSE(takes_rows(kind.name, last, 96, Format::kHWC8, Format::kLINEAR)) << kind.name;
+    EXPECT_TRUE(takes_rows(kind, last, 96, Format::kHWC8, Format::kHWC8)) << kind.name;
+    EXPECT_FALSE(takes_rows(kind, last, 96, Format::kHWC8, Format::kLINEAR)) << kind.name;
   }
-  EXPECT_TRUE(takes_rows(kLayerNormPlugin, 1, 96, Format::kHWC8, Format::kLINEAR));
-  EXPECT_FALSE(takes_rows(kLayerNormPlugin, 1, 96, Format::kHWC8, Format::kHWC8));
+  const auto norm = std::ranges::find(plugin_kinds(), std::string_view(kLayerNormPlugin), &PluginKind::name);
+  EXPECT_TRUE(takes_rows(*norm, 1, 96, Format::kHWC8, Format::kLINEAR));
+  EXPECT_FALSE(takes_rows(*norm, 1, 96, Format::kHWC8, Format::kHWC8));
 }
 
 TEST(Plugins, TypesAndLayoutsThatAreTaken) {

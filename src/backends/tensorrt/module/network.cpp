@@ -144,9 +144,7 @@ bool Network::works_on_rows() const {
 
 nv::ITensor* Network::rows_of(ValueId id) {
   nv::ITensor*& known = rows_[static_cast<size_t>(id)];
-  const SymShape& shape = *graph_.value(id).shape;
-  if (!known && !shape.empty() && element_count(SymShape(shape.begin(), shape.end() - 1)))
-    known = as_rows(value(id), shape);
+  if (!known) known = as_rows(value(id), *graph_.value(id).shape);
   return known;
 }
 

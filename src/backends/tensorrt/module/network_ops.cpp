@@ -181,6 +181,7 @@ nv::ITensor* Network::matmul(nv::ITensor* a, nv::ITensor* b, bool transpose_a, b
 }
 
 nv::ITensor* Network::as_rows(nv::ITensor* x, const SymShape& shape) {
+  if (shape.empty()) return nullptr;
   const std::optional<Dim> rows = element_count(SymShape(shape.begin(), shape.end() - 1));
   return x && rows ? reshape(x, {*rows, shape.back(), Dim::of(1), Dim::of(1)}) : nullptr;
 }
