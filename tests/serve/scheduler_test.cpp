@@ -38,10 +38,17 @@ struct Fixture {
   }
 };
 
-TEST(Scheduler, AnswersEachRequestWithItsOwnRows) {
-  Fixture f;
+// Whose batches wait at a gate.
+struct GatedFixture : Fixture {
   Gate gate;
-  f.program->during_run = [&](int64_t) { gate.pass(); };
+  GatedFixture() {
+    program->during_run = [this](int64_t) { gate.pass(); };
+  }
+};
+
+TEST(Scheduler, AnswersEachRequestWithItsOwnRows) {
+  GatedFixture f;
+  Gate& gate = f.gate;
   f.start();
   auto first = f.submit(1);
   gate.await(1);  // the first runs; what follows gathers behind it
@@ -62,9 +69,8 @@ TEST(Scheduler, AnswersEachRequestWithItsOwnRows) {
 }
 
 TEST(Scheduler, ARequestWithNanFailsAloneAndNamesTheElement) {
-  Fixture f;
-  Gate gate;
-  f.program->during_run = [&](int64_t) { gate.pass(); };
+  GatedFixture f;
+  Gate& gate = f.gate;
   f.start();
   auto first = f.submit(1);
   gate.await(1);
@@ -137,9 +143,8 @@ TEST(Scheduler, SubmitRunsWhatMayRunHereWhileNobodyWaits) {
 }
 
 TEST(Scheduler, LargeBatchesAreCopiedByManyThreads) {
-  Fixture f;
-  Gate gate;
-  f.program->during_run = [&](int64_t) { gate.pass(); };
+  GatedFixture f;
+  Gate& gate = f.gate;
   constexpr int64_t kRows = 200'000;  // of 12 bytes, so that two requests are more than 4 MiB
   SchedulerOptions options;
   options.copy_threads = 4;
@@ -169,9 +174,8 @@ TEST(Scheduler, NanPassesWhereItIsAllowed) {
 }
 
 TEST(Scheduler, ATimeoutFiresWhileABatchRuns) {
-  Fixture f;
-  Gate gate;
-  f.program->during_run = [&](int64_t) { gate.pass(); };
+  GatedFixture f;
+  Gate& gate = f.gate;
   f.start();
   auto running = f.submit(1);
   gate.await(1);
@@ -217,9 +221,8 @@ TEST(Scheduler, ADelayedTimeoutPutsTheRequestLast) {
 }
 
 TEST(Scheduler, PrioritiesOvertake) {
-  Fixture f;
-  Gate gate;
-  f.program->during_run = [&](int64_t) { gate.pass(); };
+  GatedFixture f;
+  Gate& gate = f.gate;
   SchedulerOptions options;
   options.priority_levels = 3;
   options.policy.max_batch = 2;
@@ -235,9 +238,8 @@ TEST(Scheduler, PrioritiesOvertake) {
 }
 
 TEST(Scheduler, AFullQueueRefusesAtOnce) {
-  Fixture f;
-  Gate gate;
-  f.program->during_run = [&](int64_t) { gate.pass(); };
+  GatedFixture f;
+  Gate& gate = f.gate;
   SchedulerOptions options;
   options.queue.usual.max_queue = 2;
   f.start(options);
@@ -255,9 +257,8 @@ TEST(Scheduler, AFullQueueRefusesAtOnce) {
 
 // Of a burst that finds the queue empty no more is made ready than may wait.
 TEST(Scheduler, WhatIsAnnouncedTakesItsPlace) {
-  Fixture f;
-  Gate gate;
-  f.program->during_run = [&](int64_t) { gate.pass(); };
+  GatedFixture f;
+  Gate& gate = f.gate;
   SchedulerOptions options;
   options.queue.usual.max_queue = 2;
   f.start(options);
@@ -288,9 +289,8 @@ TEST(Scheduler, WhatIsAnnouncedTakesItsPlace) {
 }
 
 TEST(Scheduler, EachPriorityHasItsOwnQueue) {
-  Fixture f;
-  Gate gate;
-  f.program->during_run = [&](int64_t) { gate.pass(); };
+  GatedFixture f;
+  Gate& gate = f.gate;
   auto now = std::make_shared<std::atomic<int64_t>>(1);
   SchedulerOptions options;
   options.priority_levels = 2;
@@ -314,9 +314,8 @@ TEST(Scheduler, EachPriorityHasItsOwnQueue) {
 }
 
 TEST(Scheduler, CancelTakesAWaitingRequestOutOfTheQueue) {
-  Fixture f;
-  Gate gate;
-  f.program->during_run = [&](int64_t) { gate.pass(); };
+  GatedFixture f;
+  Gate& gate = f.gate;
   f.start();
   auto running = f.submit(0);
   gate.await(1);
@@ -331,9 +330,8 @@ TEST(Scheduler, CancelTakesAWaitingRequestOutOfTheQueue) {
 }
 
 TEST(Scheduler, StopAnswersWhatWaitsAndTakesNothingNew) {
-  Fixture f;
-  Gate gate;
-  f.program->during_run = [&](int64_t) { gate.pass(); };
+  GatedFixture f;
+  Gate& gate = f.gate;
   SchedulerOptions options;
   options.policy.max_delay_ns = int64_t{3600} * 1'000'000'000;
   f.start(options);
