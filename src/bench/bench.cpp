@@ -118,6 +118,7 @@ Status take_turns(std::span<const BenchSubject> subjects, const BenchOptions& op
                            options.clock,
                            subjects[i].device_times};
       timing.idle_ms = options.idle_ms;
+      if (round == 0) timing.warm_up_seconds = options.warm_up_seconds;
       if (seconds) timing.max_seconds = *seconds / static_cast<double>(rounds * static_cast<int64_t>(subjects.size()));
       Timing part;
       Turn& turn = turns[i];
@@ -149,7 +150,7 @@ Status measure_in_turns(std::span<const BenchSubject> subjects, const BenchOptio
   }
   const double layer_share = options.layers ? kLayerShare : 0.0;
   std::optional<double> seconds;
-  if (max_seconds) seconds = *max_seconds * (1 - layer_share);
+  if (max_seconds) seconds = options.warm_up_seconds ? *max_seconds : *max_seconds * (1 - layer_share);
   Status status = take_turns(subjects, options, rounds, seconds, turns);
   for (size_t i = 0; i < subjects.size(); ++i) {
     const BenchSubject& subject = subjects[i];

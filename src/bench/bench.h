@@ -78,6 +78,8 @@ struct BenchOptions {
   // For the whole run. Each configuration gets an equal part of what is left when it starts, so that what a
   // quick one does not use goes to the later ones.
   std::optional<double> max_seconds;
+  // Of each configuration, before its first round; max_seconds is then that of what is timed.
+  std::optional<double> warm_up_seconds;
   bool layers = false;                // a separate pass after the timed one
   // Measured multiply-add peaks of this machine: of floats and, where layers compute in bytes, of those.
   std::optional<double> peak_gflops, peak_int8_gflops;

@@ -25,6 +25,8 @@ Status check(const TimingOptions& o) {
     return usage_error("an idle time of {} ms; it must be 0 to {}", o.idle_ms, kMaxIdleMs);
   if (o.max_seconds && !(*o.max_seconds > 0))
     return usage_error("max-seconds is {}; it must be more than 0", *o.max_seconds);
+  if (o.warm_up_seconds && !(*o.warm_up_seconds >= 0))
+    return usage_error("warm-up-seconds is {}; it must be 0 or more", *o.warm_up_seconds);
   return Status();
 }
 
@@ -76,18 +78,17 @@ double Timing::wall_seconds() const {
 Status time_batches(const OneBatch& one_batch, const TimingOptions& options, Timing& timing) {
   timing = Timing();
   VTL_TRY(check(options));
-  const int64_t start = options.clock();
-  auto out_of_time = [&](double share) {
-    return options.max_seconds &&
-           static_cast<double>(options.clock() - start) >= share * *options.max_seconds * 1e9;
-  };
+  int64_t start = options.clock();
+  std::optional<double> limit = options.warm_up_seconds;
+  if (!limit && options.max_seconds) limit = *options.max_seconds * 0.2;
+  const auto out_of_time = [&] { return limit && static_cast<double>(options.clock() - start) >= *limit * 1e9; };
 
   std::atomic<int64_t> warmed{0};
   std::atomic<bool> shortened{false};
   Status status = on_streams(options.streams, [&](int stream, std::atomic<bool>& stop) {
     for (int64_t i = 0; i < options.warm_up && !stop; ++i) {
       if (cancel::requested()) return cancelled();
-      if (i > 0 && out_of_time(0.2)) {
+      if (i > 0 && out_of_time()) {
         shortened = true;
         break;
       }
@@ -96,6 +97,8 @@ Status time_batches(const OneBatch& one_batch, const TimingOptions& options, Tim
     }
     return Status();
   });
+  if (options.warm_up_seconds) start = options.clock();
+  limit = options.max_seconds;
   timing.warm_up = warmed;
   timing.shortened = shortened;
   VTL_TRY(status);
@@ -107,7 +110,7 @@ Status time_batches(const OneBatch& one_batch, const TimingOptions& options, Tim
     mine.reserve(static_cast<size_t>(std::min<int64_t>(options.iterations, 1 << 14)));
     for (int64_t i = 0; i < options.iterations && !stop; ++i) {
       if (cancel::requested()) return cancelled();
-      if (i > 0 && out_of_time(1.0)) {
+      if (i > 0 && out_of_time()) {
         shortened = true;
         break;
       }

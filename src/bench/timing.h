@@ -31,6 +31,8 @@ struct TimingOptions {
   std::function<std::optional<DeviceTimes>(int stream)> device_times = nullptr;
   // Pause after each timed batch: caches and clocks cool down, as between requests of a service with little to do.
   double idle_ms = 0;
+  // The warm-up's own time; max_seconds is then that of the iterations alone.
+  std::optional<double> warm_up_seconds = std::nullopt;
   std::function<void(int64_t nanoseconds)> sleep = [](int64_t ns) { std::this_thread::sleep_for(std::chrono::nanoseconds(ns)); };
 };
 

@@ -94,8 +94,8 @@ Status measure(const TrtexecWords& words, const std::string& path, BenchReport& 
   options.bench.layers = words.dump_profile || !words.export_profile.empty();
   options.bench.warm_up = words.warm_up_ms > 0 ? 1'000'000 : 0;
   options.bench.iterations = std::min<int64_t>(1'000'000, kMaxSamples / words.streams);
-  // A fifth of the time at most goes to the warm-up.
-  options.bench.max_seconds = std::max(words.duration_s, 0.01) + words.warm_up_ms * 1e-3;
+  options.bench.warm_up_seconds = words.warm_up_ms * 1e-3;
+  options.bench.max_seconds = std::max(words.duration_s, 0.01);
   if (words.duration_s > 0) {
     VTL_TRY(measure_engine(path, options, report));
     if (!report.results.empty() && report.results[0].iterations >= words.iterations * words.streams)
@@ -105,6 +105,7 @@ Status measure(const TrtexecWords& words, const std::string& path, BenchReport& 
   options.bench.iterations = words.iterations;
   options.bench.warm_up = words.warm_up_ms > 0 ? 1 : 0;
   options.bench.max_seconds.reset();
+  options.bench.warm_up_seconds.reset();
   return measure_engine(path, options, report);
 }
 

@@ -56,6 +56,16 @@ TEST_F(TimeBatches, ATimeLimitShortensWarmUpAndIterations) {
   EXPECT_TRUE(timing.shortened);
 }
 
+TEST_F(TimeBatches, AWarmUpWithATimeOfItsOwnTakesNoneOfTheIterations) {
+  Fake fake;
+  TimingOptions options{100, 1000, 1, 0.010, fake.clock()};
+  options.warm_up_seconds = 0.004;
+  ASSERT_TRUE(time_batches(fake.batch(), options, timing).ok());
+  EXPECT_EQ(timing.warm_up, 4);
+  EXPECT_EQ(timing.samples.size(), 10u);
+  EXPECT_GE(timing.wall_seconds(), 0.010);
+}
+
 TEST_F(TimeBatches, HoweverLittleTimeOneBatchIsTimed) {
   Fake fake;
   ASSERT_TRUE(time_batches(fake.batch(), {100, 1000, 1, 1e-9, fake.clock()}, timing).ok());

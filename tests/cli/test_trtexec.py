@@ -40,8 +40,10 @@ def test_the_summary(vitrail, tiny, tmp_path):
 
 
 def test_duration_is_a_least_time(vitrail, engine):
-    text = vitrail("trtexec", f"--loadEngine={engine}", "--duration=0.3", "--warmUp=10", "--iterations=3").stdout
-    assert float(re.search(r"Total Host Walltime: ([\d.e+-]+) s", text)[1]) > 0.2
+    # However long the warm-up is, and with the layers' times, which are taken apart.
+    for words in (["--warmUp=10"], ["--warmUp=400"], ["--warmUp=0", "--dumpProfile"]):
+        text = vitrail("trtexec", f"--loadEngine={engine}", "--duration=0.3", "--iterations=3", *words).stdout
+        assert float(re.search(r"Total Host Walltime: ([\d.e+-]+) s", text)[1]) > 0.299, words
 
 
 @pytest.mark.parametrize("words, said", [
