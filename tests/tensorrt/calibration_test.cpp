@@ -88,12 +88,13 @@ TEST(CalibrationBatches, ASampleThatDoesNotFitIsAnError) {
 }
 
 TEST(CalibrationCache, ReadsTensorRTsTable) {
-  const auto cache = parse_calibration_cache("TRT-8503-EntropyCalibration2\ninput: 3c010a14\n/blocks.0/a: b: 3f800000\n", "f");
+  const auto cache = parse_calibration_cache("TRT-8503-EntropyCalibration2\ninput: 3c010a14\n/blocks.0/a: b: 3f800000\nzeros: 0\n", "f");
   ASSERT_TRUE(cache.ok()) << cache.status().message();
   EXPECT_EQ(cache->version, 8503);
-  ASSERT_EQ(cache->steps.size(), 2u);
+  ASSERT_EQ(cache->steps.size(), 3u);
   EXPECT_FLOAT_EQ(cache->steps.at("input"), 0.007875938f);  // 1.00024 / 127
   EXPECT_EQ(cache->steps.at("/blocks.0/a: b"), 1.0f);
+  EXPECT_EQ(cache->steps.at("zeros"), 0.0f);
   EXPECT_EQ(version_name(8503), "8.5.3");
   EXPECT_EQ(version_name(101601), "10.16.1");
 }
@@ -104,7 +105,9 @@ TEST(CalibrationCache, DamageNamesTheLine) {
   EXPECT_THAT(message("\x7f""ELF"), HasSubstr("c.cache: line 1 is not TRT-VERSION-EntropyCalibration2"));
   EXPECT_THAT(message("TRT-x-EntropyCalibration2\n"), HasSubstr("line 1"));
   EXPECT_THAT(message("TRT-8503-MinMaxCalibration\nx: 3f800000\n"), HasSubstr("it is of MinMaxCalibration"));
-  EXPECT_THAT(message("TRT-8503-EntropyCalibration2\nx: 3f8000\n"), HasSubstr("line 2 is not TENSOR: EIGHT HEX DIGITS"));
+  EXPECT_THAT(message("TRT-8503-EntropyCalibration2\nx: 3f800000f\n"), HasSubstr("line 2 is not TENSOR: HEX DIGITS"));
+  EXPECT_THAT(message("TRT-8503-EntropyCalibration2\nx: \n"), HasSubstr("line 2 is not TENSOR: HEX DIGITS"));
+  EXPECT_THAT(message("TRT-8503-EntropyCalibration2\nx: 3f80"), HasSubstr("line 2 is cut off"));
   EXPECT_THAT(message("TRT-8503-EntropyCalibration2\nx 3f800000\n"), HasSubstr("line 2"));
   EXPECT_THAT(message("TRT-8503-EntropyCalibration2\nx: 7fc00000\n"), HasSubstr("line 2 holds no step"));
   EXPECT_THAT(message("TRT-8503-EntropyCalibration2\nx: bf800000\n"), HasSubstr("line 2 holds no step"));
