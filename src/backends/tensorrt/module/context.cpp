@@ -124,10 +124,9 @@ Status PlanContext::enqueue(nv::IExecutionContext& context, int64_t batch) {
   return explain_failure(program_->logger(), {}, fmt::format("running batch {}", batch));
 }
 
-// TensorRT does what a new shape needs (and allocates) at its first run: that one is not captured.
-Status PlanContext::capture(Bound& bound, int64_t batch) {
-  VTL_TRY(enqueue(*bound.context, batch));
-  VTL_TRY(cuda_status(cudaStreamSynchronize(stream_.get()), fmt::format("batch {}", batch)));
+// After a first run, in which TensorRT does what a new shape needs (and allocates).
+void PlanContext::capture(Bound& bound) {
+  bound.captured = true;
   cuda::CapturedGraph captured;
   if (cudaStreamBeginCapture(stream_.get(), cudaStreamCaptureModeThreadLocal) == cudaSuccess) {
     const bool queued = bound.context->enqueueV3(stream_.get());
@@ -136,18 +135,20 @@ Status PlanContext::capture(Bound& bound, int64_t batch) {
       bound.graph = cuda::GraphExec();
   }
   (void)cudaGetLastError();  // an engine that cannot be captured runs layer by layer
-  return {};
 }
 
 Result<PlanContext::Bound*> PlanContext::bind(int64_t batch) {
-  if (const auto it = bounds_.find(batch); it != bounds_.end()) return &it->second;
+  if (const auto it = bounds_.find(batch); it != bounds_.end()) {
+    if (!it->second.captured) capture(it->second);
+    return &it->second;
+  }
   Bound bound;
   bound.profile = program_->profile_of(batch);
   if (bound.profile < 0)
     return bad_input("batch {} is in no profile of the plan ({}); build it with a --profile that holds it", batch,
                      program_->profiles_text());
   // A graph holds the state of its context, which must keep its shapes: where a profile has one context only,
-  // the context moves on and the old graph goes.
+  // the context moves on and the old graph goes; the new one is captured when a batch size comes twice in a row.
   if (!kProfilesAreShared)
     for (auto it = bounds_.begin(); it != bounds_.end(); ++it)
       if (it->second.profile == bound.profile) {
@@ -159,7 +160,11 @@ Result<PlanContext::Bound*> PlanContext::bind(int64_t batch) {
     VTL_ASSIGN(bound.context, make(*engine_->engine, bound.profile));
   }
   VTL_TRY(set_shapes(*bound.context, batch));
-  VTL_TRY(capture(bound, batch));
+  if (kProfilesAreShared) {
+    VTL_TRY(enqueue(*bound.context, batch));
+    VTL_TRY(cuda_status(cudaStreamSynchronize(stream_.get()), fmt::format("batch {}", batch)));
+    capture(bound);
+  }
   return &(bounds_[batch] = std::move(bound));
 }
 

@@ -36,7 +36,8 @@ class PlanContext : public Context {
   struct Profiled;
   struct Bound {
     std::unique_ptr<nv::IExecutionContext> context;
-    cuda::GraphExec graph;  // empty where capturing failed
+    cuda::GraphExec graph;  // empty before capturing, and where that failed
+    bool captured = false;
     int profile = 0;
   };
 
@@ -46,7 +47,7 @@ class PlanContext : public Context {
   Result<std::unique_ptr<nv::IExecutionContext>> make(nv::ICudaEngine& engine, int profile);
   Status set_shapes(nv::IExecutionContext& context, int64_t batch);
   Result<Bound*> bind(int64_t batch);
-  Status capture(Bound& bound, int64_t batch);
+  void capture(Bound& bound);
   Status enqueue(nv::IExecutionContext& context, int64_t batch);
   Status profile(int64_t batch, Observer& observer);
   size_t bytes_of(ValueId id, int64_t batch) const;
