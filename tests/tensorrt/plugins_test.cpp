@@ -136,7 +136,7 @@ TEST(Plugins, RowsAreTakenInEveryLayoutThatIsTheSameMemory) {
   VTL_NEEDS_KERNELS();
   using Format = nv::TensorFormat;
   for (const PluginKind& kind : plugin_kinds()) {
-    for (Format format : {Format::kLINEAR, Format::kHWC8, Format::kCHW32})
+    for (Format format : {Format::kLINEAR, Format::kHWC, Format::kHWC8, Format::kCHW32})
       EXPECT_TRUE(takes_rows(kind, 0, 96, format, format)) << kind.name;
     EXPECT_FALSE(takes_rows(kind, 0, 96, Format::kCHW4, Format::kCHW4)) << kind.name;
     // 200 channels in blocks of 32 would be padded.

@@ -139,7 +139,7 @@ nv::ITensor* Network::value(ValueId id, int rank, std::optional<nv::DataType> ty
 }
 
 bool Network::works_on_rows() const {
-  return precision_.weak && (precision_.int8_flag || (precision_.half_flag && plugins_.gelu));
+  return precision_.weak && (precision_.int8_flag || plugins_.gelu);
 }
 
 nv::ITensor* Network::rows_of(ValueId id) {

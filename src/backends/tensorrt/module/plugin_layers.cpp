@@ -25,7 +25,8 @@ const PluginKind* find_kind(std::string_view name) {
 // they pad nothing.
 bool lies_in_order(const nv::PluginTensorDesc& t) {
   if (t.format == nv::TensorFormat::kLINEAR) return true;
-  const int width = t.format == nv::TensorFormat::kHWC8 ? 8 : t.format == nv::TensorFormat::kCHW32 ? 32 : 0;
+  using Format = nv::TensorFormat;
+  const int width = t.format == Format::kHWC ? 1 : t.format == Format::kHWC8 ? 8 : t.format == Format::kCHW32 ? 32 : 0;
   return width > 0 && t.dims.nbDims == 4 && t.dims.d[1] % width == 0 && t.dims.d[2] == 1 && t.dims.d[3] == 1;
 }
 
