@@ -6,7 +6,8 @@
 #   VITRAIL=build/bin/vitrail VITRAIL_TENSORRT_LIB=FOLDER scripts/tensorrt_session.sh MODEL.onnx OTHER.onnx PICTURES [SECTION…]
 #
 # OTHER has the architecture of MODEL and other weights (scripts/tensorrt_session.sh --other MODEL.onnx OTHER.onnx makes one; Python with
-# onnx). PYTORCH=timm:NAME adds its row to the report (VTL_PYTHON). Sections: refit strip int8 refusals report (default: all). Writes into $OUT, ends with a line for each, and with 1 when one failed.
+# onnx). PYTORCH=timm:NAME adds its row to the report (VTL_PYTHON). Sections: refit strip int8 refusals report (default: all of these), and families: each ONNX file of
+# the folder FAMILIES in PRECISION (fp16) against the reference, on random inputs. Writes into $OUT, ends with a line for each, and with 1 when one failed.
 set -uo pipefail
 if [ "${1:-}" = --other ]; then
   exec "${VTL_PYTHON:-python3}" - "$2" "$3" <<'PY'
@@ -83,10 +84,23 @@ section_refusals() {
   refused 2 "4096 is not between" "$vitrail" bench "$out/plain.vtl" --batch 4096 --iterations 1 || status=1
   refused 2 "give at least --workspace" build --precision fp16 --workspace 4KiB -o "$out/x.vtl" || status=1
   head -c 5000 "$out/plain.plan" >"$out/cut.plan"
-  build --precision fp16 --load-engine "$out/cut.plan" -o "$out/cut.vtl" >/dev/null 2>&1
+  "$vitrail" build "$model" --backend tensorrt "${profile[@]}" --precision fp16 --load-engine "$out/cut.plan" -o "$out/cut.vtl" >/dev/null 2>&1
   refused any "plan" "$vitrail" bench "$out/cut.vtl" --batch 1 --iterations 1 || status=1
   printf 'no timing cache at all, and longer than a header would be%.0s' {1..8} >"$out/bad.cache"
   refused 3 "delete it" build --precision fp16 --timing-cache "$out/bad.cache" -o "$out/x.vtl" || status=1
+  return $status
+}
+
+section_families() {
+  local status=0 file name said start rc
+  for file in "${FAMILIES:?folder of ONNX files}"/*.onnx; do
+    name=$(basename "$file" .onnx) start=$SECONDS rc=0
+    said=$(timeout "${FAMILY_S:-120}" "$vitrail" build "$file" --backend tensorrt --precision "${PRECISION:-fp16}" --profile 1:4:4 \
+      --timing-cache "$out/families.cache" -o "$out/family.vtl" 2>&1 &&
+      "$vitrail" verify "$out/family.vtl" --reference "$file" --random "${SAMPLES:-8}" "${loose[@]}" 2>&1) || rc=$? status=1
+    printf '%-30s %3d s, exit %d: %s\n' "$name" $((SECONDS - start)) "$rc" "$(tail -1 <<<"$said")"
+    echo "$said" >"$out/family_$name.log"
+  done
   return $status
 }
 
