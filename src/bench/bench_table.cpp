@@ -95,22 +95,23 @@ std::string layer_table(const BenchResult& result, size_t rows) {
   std::iota(order.begin(), order.end(), size_t{0});
   std::ranges::stable_sort(
       order, [&](size_t a, size_t b) { return result.layers[a].median_us > result.layers[b].median_us; });
-  std::vector<std::string> header{"layer", "op", "stage", "kernel", "median µs", "share", "GFLOP/s", "GB/s"};
+  std::vector<std::string> header{"layer", "op", "stage", "median µs", "share", "GFLOP/s", "GB/s"};
   const bool library =
       std::ranges::any_of(result.layers, [](const LayerTime& l) { return l.of_library > 0; });
   if (library) header.push_back("of cuBLAS");
+  header.push_back("kernel");  // last: TensorRT's names fill a line of their own
   TextTable table(header);
   for (size_t i = 0; i < std::min(rows, order.size()); ++i) {
     const LayerTime& l = result.layers[order[i]];
     std::vector<std::string> row{l.name,
                                  l.op,
                                  l.stage,
-                                 l.kernel,
                                  fmt::format("{:.1f}", l.median_us),
                                  fmt::format("{:.1f} %", l.share * 100),
                                  l.gflops > 0 ? fmt::format("{:.1f}", l.gflops) : "–",
                                  l.gbytes_per_second > 0 ? fmt::format("{:.1f}", l.gbytes_per_second) : "–"};
     if (library) row.push_back(l.of_library > 0 ? fmt::format("{:.0f} %", l.of_library * 100) : "–");
+    row.push_back(l.kernel);
     table.add_row(row);
   }
   std::string out = fmt::format("Layers at batch {}, slowest first\n{}", result.batch, table.str());

@@ -11,10 +11,11 @@
 namespace vitrail::cli {
 
 std::string layer_table(const std::vector<LayerReport>& layers, bool with_reasons) {
-  TextTable table({"stage", "layer", "operator", "kernel", "precision", "MFLOP/image"});
+  // The kernel last: TensorRT's names fill a line of their own.
+  TextTable table({"stage", "layer", "operator", "precision", "MFLOP/image", "kernel"});
   for (const LayerReport& l : layers)
     table.add_row(
-        {l.stage, l.name, l.op, l.kernel, l.precision, fmt::format("{:.1f}", l.flops_per_image * 1e-6)});
+        {l.stage, l.name, l.op, l.precision, fmt::format("{:.1f}", l.flops_per_image * 1e-6), l.kernel});
   std::string text = table.str();
   if (!with_reasons) return text;
   text += "\nKernels that declined:\n";

@@ -10,6 +10,12 @@ size_t width(const std::string& text) {
   return static_cast<size_t>(std::ranges::count_if(text, [](unsigned char c) { return (c & 0xC0) != 0x80; }));
 }
 
+// 12.5, -1, 98 %, <0.1, –, or nothing.
+bool is_number(const std::string& cell) {
+  const size_t digit = cell.find_first_of("0123456789");
+  return cell.empty() || digit == 0 || (digit == 1 && cell.find_first_of("+-<>~") == 0) || cell.starts_with("–");
+}
+
 }  // namespace
 
 std::string printable(std::string text) {
@@ -34,12 +40,15 @@ std::string TextTable::str() const {
   for (const auto& row : rows_) {
     for (size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], width(row[c]));
   }
+  std::vector<bool> left(header_.size());
+  for (size_t c = 0; c < left.size(); ++c)
+    left[c] = c == 0 || !std::ranges::all_of(rows_, [c](const auto& row) { return is_number(row[c]); });
   std::string out;
   auto line = [&](const std::vector<std::string>& cells) {
     std::string text;
     for (size_t c = 0; c < cells.size(); ++c) {
       const std::string pad(widths[c] - width(cells[c]), ' ');
-      text += c == 0 ? cells[c] + pad : "  " + pad + cells[c];
+      text += (c == 0 ? "" : "  ") + (left[c] ? cells[c] + pad : pad + cells[c]);
     }
     text.erase(text.find_last_not_of(' ') + 1);
     out += text + '\n';

@@ -10,8 +10,8 @@ namespace vitrail {
 // the terminal.
 std::string printable(std::string text);
 
-// Columns aligned for a terminal: the first to the left, the others to the right. Widths count code points;
-// cells are made printable.
+// Columns aligned for a terminal: the first and those of words to the left, those of numbers to the right. Widths count
+// code points; cells are made printable.
 class TextTable {
  public:
   explicit TextTable(std::vector<std::string> header) : header_(std::move(header)) {}
