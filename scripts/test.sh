@@ -9,6 +9,7 @@ export VTL_PYTHON="$python"
 export VTL_BINARY="$PWD/build/$preset/bin/vitrail"
 export VTL_EXPORTS="$cache/exports" VTL_SAFETENSORS="$cache/safetensors" VTL_FUZZ_CORPUS="$cache/fuzz"
 export VTL_DEMO="$cache/demo" VTL_ONNX_NODE_TESTS="$cache/onnx_node_tests"
+case $preset in asan | tsan) export VTL_SANITIZER=$preset ;; esac
 [ "$preset" = tsan ] && export TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp:${TSAN_OPTIONS:-}"
 
 python3 scripts/check_layers.py

@@ -12,6 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("VTL_BINARY", str(ROOT / "build/dev/bin/vitrail"))
 EXPORTS = pathlib.Path(os.environ.get("VTL_EXPORTS", ROOT / ".cache/timm_exports"))
 SHARED = ROOT.parent / "shared" / "data"
+SANITIZER = os.environ.get("VTL_SANITIZER")  # of BINARY: asan, tsan or none
 
 
 class Vitrail:

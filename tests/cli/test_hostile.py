@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small files that claim 10^15 elements: an error at once, with little memory."""
 import json
+import os
 import resource
 import struct
 import time
 
 import numpy
 import pytest
+from conftest import SANITIZER
 
 HUGE = 10**15
 
@@ -15,9 +17,15 @@ def small_memory():
     resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 
 
+# A sanitizer maps more addresses than there is memory, and limits what is resident itself.
+LIMIT = {"preexec_fn": small_memory}
+if SANITIZER:
+    LIMIT = {"env": os.environ | {name: os.environ.get(name, "") + ":hard_rss_limit_mb=4096" for name in ("ASAN_OPTIONS", "TSAN_OPTIONS")}}
+
+
 def refused(vitrail, *arguments, expect=3):
     start = time.monotonic()
-    error = vitrail(*arguments, expect=expect, preexec_fn=small_memory).stderr
+    error = vitrail(*arguments, expect=expect, **LIMIT).stderr
     assert time.monotonic() - start < 20
     assert "error" in error.lower() and "terminate called" not in error
     return error
