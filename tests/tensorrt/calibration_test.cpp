@@ -88,13 +88,14 @@ TEST(CalibrationBatches, ASampleThatDoesNotFitIsAnError) {
 }
 
 TEST(CalibrationCache, ReadsTensorRTsTable) {
-  const auto cache = parse_calibration_cache("TRT-8503-EntropyCalibration2\ninput: 3c010a14\n/blocks.0/a: b: 3f800000\nzeros: 0\n", "f");
+  const auto cache = parse_calibration_cache("TRT-8503-EntropyCalibration2\ninput: 3c010a14\n/blocks.0/a: b: 3f800000\nzeros: 0\nlast: 3f800000", "f");
   ASSERT_TRUE(cache.ok()) << cache.status().message();
   EXPECT_EQ(cache->version, 8503);
-  ASSERT_EQ(cache->steps.size(), 3u);
+  ASSERT_EQ(cache->steps.size(), 4u);
   EXPECT_FLOAT_EQ(cache->steps.at("input"), 0.007875938f);  // 1.00024 / 127
   EXPECT_EQ(cache->steps.at("/blocks.0/a: b"), 1.0f);
   EXPECT_EQ(cache->steps.at("zeros"), 0.0f);
+  EXPECT_EQ(cache->steps.at("last"), 1.0f);  // whole without a line's end
   EXPECT_EQ(version_name(8503), "8.5.3");
   EXPECT_EQ(version_name(101601), "10.16.1");
 }

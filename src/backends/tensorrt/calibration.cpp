@@ -89,7 +89,6 @@ Result<CalibrationCache> parse_calibration_cache(std::string_view text, std::str
     const size_t end = text.find('\n');
     std::string_view row = text.substr(0, end);
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-    if (end == std::string_view::npos && line > 1) return damaged(line, "is cut off");
     if (row.ends_with('\r')) row.remove_suffix(1);
     if (line == 1) {
       const size_t dash = row.find('-', 4);
@@ -107,6 +106,7 @@ Result<CalibrationCache> parse_calibration_cache(std::string_view text, std::str
     if (colon == std::string_view::npos || colon == 0 || row.size() - colon > 10 ||
         !parse_number(row.substr(colon + 2), bits, 16))
       return damaged(line, "is not TENSOR: HEX DIGITS, eight at the most");
+    if (end == std::string_view::npos && row.size() - colon < 10) return damaged(line, "is cut off");
     const float step = std::bit_cast<float>(bits);
     if (!std::isfinite(step) || step < 0) return damaged(line, "holds no step of a scale");
     if (!cache.steps.emplace(row.substr(0, colon), step).second) return damaged(line, "repeats a tensor");
