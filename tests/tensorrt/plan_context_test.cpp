@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// On a GPU: a stream answers rightly whatever batch sizes come one after the other. Before 8.6 they share one execution context,
-// whose shapes change; a size that comes again is run by a CUDA graph.
+// On a GPU: a stream answers rightly whatever batch sizes come one after the other. Before 10 they share one execution context,
+// whose shapes change; a size that stays is run by a CUDA graph.
 #include <gtest/gtest.h>
 
 #include <limits>
@@ -47,7 +47,7 @@ TEST(PlanContext, BatchSizesFollowOneAnotherInAnyOrder) {
   const auto context = (*program)->create_context(context_options);
   ASSERT_TRUE(context.ok()) << context.status().message();
   float first = 0;
-  for (int64_t batch : {1, 1, 1, 4, 4, 4, 2, 1, 4, 3, 3, 1, 1}) {
+  for (int64_t batch : {1, 1, 1, 4, 4, 4, 4, 2, 1, 4, 3, 3, 3, 3, 1, 1}) {
     std::vector<float> x(static_cast<size_t>(batch * kColumns));
     for (float& v : x) v = first++;
     Tensor in = Tensor::f32({batch, kColumns}, x), out = Tensor::f32({batch, 2}, std::vector<float>(2 * static_cast<size_t>(batch), -7));

@@ -13,6 +13,10 @@ namespace {
 
 using cuda::cuda_status;
 
+// A context that changes its shapes is captured when the same batch size comes for the third time in a row: by the second run
+// the server's warm-up judges what a batch costs.
+constexpr int kRepeats = 2;
+
 const std::string kRunning = "running a batch";  // made once: a run allocates nothing
 
 int64_t align(int64_t bytes) { return (bytes + 255) / 256 * 256; }
@@ -126,7 +130,6 @@ Status PlanContext::enqueue(nv::IExecutionContext& context, int64_t batch) {
 
 // After a first run, in which TensorRT does what a new shape needs (and allocates).
 void PlanContext::capture(Bound& bound) {
-  bound.captured = true;
   cuda::CapturedGraph captured;
   if (cudaStreamBeginCapture(stream_.get(), cudaStreamCaptureModeThreadLocal) == cudaSuccess) {
     const bool queued = bound.context->enqueueV3(stream_.get());
@@ -139,8 +142,9 @@ void PlanContext::capture(Bound& bound) {
 
 Result<PlanContext::Bound*> PlanContext::bind(int64_t batch) {
   if (const auto it = bounds_.find(batch); it != bounds_.end()) {
-    if (!it->second.captured) capture(it->second);
-    return &it->second;
+    Bound& known = it->second;
+    if (!known.graph && known.repeats < kRepeats && ++known.repeats == kRepeats) capture(known);
+    return &known;
   }
   Bound bound;
   bound.profile = program_->profile_of(batch);
@@ -148,7 +152,7 @@ Result<PlanContext::Bound*> PlanContext::bind(int64_t batch) {
     return bad_input("batch {} is in no profile of the plan ({}); build it with a --profile that holds it", batch,
                      program_->profiles_text());
   // A graph holds the state of its context, which must keep its shapes: where a profile has one context only,
-  // the context moves on and the old graph goes; the new one is captured when a batch size comes twice in a row.
+  // the context moves on and the old graph goes.
   if (!kProfilesAreShared)
     for (auto it = bounds_.begin(); it != bounds_.end(); ++it)
       if (it->second.profile == bound.profile) {
@@ -156,11 +160,12 @@ Result<PlanContext::Bound*> PlanContext::bind(int64_t batch) {
         bounds_.erase(it);
         break;
       }
-  if (!bound.context) {
+  const bool fresh = !bound.context;
+  if (fresh) {
     VTL_ASSIGN(bound.context, make(*engine_->engine, bound.profile));
   }
   VTL_TRY(set_shapes(*bound.context, batch));
-  if (kProfilesAreShared) {
+  if (fresh) {
     VTL_TRY(enqueue(*bound.context, batch));
     VTL_TRY(cuda_status(cudaStreamSynchronize(stream_.get()), fmt::format("batch {}", batch)));
     capture(bound);

@@ -37,7 +37,7 @@ class PlanContext : public Context {
   struct Bound {
     std::unique_ptr<nv::IExecutionContext> context;
     cuda::GraphExec graph;  // empty before capturing, and where that failed
-    bool captured = false;
+    int repeats = 0;  // runs after the first, up to the one that captures
     int profile = 0;
   };
 
