@@ -24,8 +24,8 @@ const PluginKind* find_kind(std::string_view name) {
 // Whether the tensor lies in memory as its elements are counted: [rows, columns, 1, 1] does in these layouts as well, where
 // they pad nothing.
 bool lies_in_order(const nv::PluginTensorDesc& t) {
-  if (t.format == nv::TensorFormat::kLINEAR) return true;
   using Format = nv::TensorFormat;
+  if (t.format == Format::kLINEAR) return true;
   const int width = t.format == Format::kHWC ? 1 : t.format == Format::kHWC8 ? 8 : t.format == Format::kCHW32 ? 32 : 0;
   return width > 0 && t.dims.nbDims == 4 && t.dims.d[1] % width == 0 && t.dims.d[2] == 1 && t.dims.d[3] == 1;
 }
